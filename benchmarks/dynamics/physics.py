@@ -100,7 +100,7 @@ def quartz(scale: float) -> dict:
     from silica_forms import silica
 
     import jaxnmr as jn
-    from jaxnmr.dynamics.harmonic import harmonic
+    from jaxnmr.dynamics.harmonic_solid import harmonic
     from jaxnmr.dynamics.supercells import supercell
 
     repeats = (2, 2, 2) if scale < 1.0 else (3, 3, 3)

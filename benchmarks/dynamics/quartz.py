@@ -16,8 +16,8 @@ import numpy as np
 
 import jaxnmr as jn
 from jaxnmr.dynamics import Schedule, supercell, thermal_average
-from jaxnmr.dynamics.harmonic import harmonic
-from jaxnmr.dynamics.harmonic_average import harmonic_average
+from jaxnmr.dynamics.harmonic_averages import harmonic_average
+from jaxnmr.dynamics.harmonic_solid import harmonic
 
 MEASURED = {"17O CQ": 5.19, "17O eta": 0.19, "29Si shift": -107.4}
 

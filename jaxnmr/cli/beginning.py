@@ -1,4 +1,4 @@
-"""The command ``jaxnmr new``: from data and structures to a run file, a first refinement, and what to do next."""
+"""The command ``jaxnmr new``: from data and structures to a run file, a first refinement and next steps."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Exit codes: done, something in the input is wrong, the refinement did not converge, interrupted."""
+"""Exit codes: success, invalid input, refinement not converged, interrupted."""
 
 OK, WRONG_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130

@@ -1,4 +1,4 @@
-"""The commands of ``jaxnmr``: what each prints and writes, and its exit code."""
+"""Commands of ``jaxnmr``: their output, their files and their exit codes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ProgressLines:
     """A solver callback that prints one line per step and a heading per stage.
 
     Args:
-        console: where to print; a terminal gets colours, anything else plain text.
+        console: destination; colours on terminals, plain text otherwise.
     """
 
     def __init__(self, console: Console):
@@ -73,14 +73,14 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 def _refine_run(
     run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
 ) -> int:
-    """Build, refine and report one run; the exit code."""
+    """Build, refine and report one run; return the exit code."""
     return _refined(run, folder, console, resume=resume, restart=restart, live=live)[0]
 
 
 def _refined(
     run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
 ) -> tuple[int, RefinementResult | None]:
-    """As :func:`_refine_run`, with the result; none where the refinement was interrupted before there was one."""
+    """Do the same as :func:`_refine_run`, and return the result too; ``None`` if interrupted before there was one."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
     from ..report.earlier import PREVIOUS, RESULT
@@ -137,7 +137,7 @@ def _refined(
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
         return INTERRUPTED, None
     if said:
-        # what reading the files gave cause to say belongs to the results
+        # warnings from reading the files belong to the results
         fit = replace(fit, warnings=(*said, *fit.warnings))
     written = write_report(fit, folder, run)
     if view is not None:
@@ -151,13 +151,13 @@ def _refined(
 
 
 def _live_page(run: Run, setup: Setup, start: Parameters, folder: Path, console: Console) -> LivePage:
-    """The page that follows a refinement, with what is calculated at its start."""
+    """Start the page that follows a refinement, with the calculated curves of its start."""
     from ..refinement import read_checkpoint
     from ..refinement.stages import masked
     from ..report.asked import Asked
     from ..report.live import LivePage
 
-    # planned for what is refined in the end
+    # planned for the parameters that are refined in the end
     params = masked(start, setup.stages or ())[0]
     view = LivePage(
         folder, run.title, setup.objective, lambda: read_checkpoint(folder / CHECKPOINT, params), Asked.of(run)
@@ -196,7 +196,7 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _join_others(arguments: argparse.Namespace) -> None:
-    """Become one of several processes where the arguments ask for that; ``examples run`` has none of them."""
+    """Join several processes if the arguments request it; ``examples run`` has no such arguments."""
     from ..errors import ConventionError
     from ..models.tensors.hosts import join
 
@@ -280,7 +280,7 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
             )
         for doubt in doubts:
             console.print(f"  [yellow]warning:[/] {escape(str(doubt.message))}")
-        folder.mkdir(parents=True, exist_ok=True)  # none where the input is wrong
+        folder.mkdir(parents=True, exist_ok=True)  # not created if the input is invalid
         for suffix in (".csdf", ".csv"):
             write_spectrum(spectrum, folder / f"{spec.name}{suffix}")
         figure = picture(spectrum)
@@ -326,7 +326,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     folder, worst = arguments.out or Path("out"), OK
     for name in found if arguments.all else [arguments.name]:
         try:
-            # examples are there to be tried again
+            # examples may be run repeatedly
             code = _refine_run(load_run(found[name]), folder / name, console, restart=True)
         except JaxnmrError as err:
             if not arguments.all:
@@ -340,13 +340,13 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _help_run(arguments: argparse.Namespace, console: Console) -> int:
-    # not through the package of run files, which imports all that a run may need
+    # not through the package of run files, whose import loads everything a run may need
     print((resources.files("jaxnmr") / "runfile" / "manual.md").read_text(encoding="utf-8"))
     return OK
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    """Double precision, pictures without a screen, and the cache of compiled programs."""
+    """Set double precision, a figure backend without display, and the cache of compiled programs."""
     import matplotlib
 
     from .._cache import enable_cache

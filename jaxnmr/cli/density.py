@@ -1,4 +1,4 @@
-"""The commands ``jaxnmr density train``, ``predict`` and ``refine``: their arguments, what they print, and their exit codes."""
+"""The commands ``jaxnmr density train``, ``predict`` and ``refine``: arguments, output, exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``jaxnmr density predict`` and ``refine`` write and print."""
+"""Output of ``jaxnmr density predict`` and ``refine``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_POINTS = 200
 
 
 def refine_model(arguments: argparse.Namespace, console: Console) -> int:
-    """A measured pattern and a model."""
+    """Refine with a measured pattern and a model, and write the results."""
     folder = usable(arguments.out or Path("out") / f"{arguments.files[0].stem}_density")
     pattern = read_measured(arguments, arguments.files[0])
     crystal = read_crystal(arguments.model)
@@ -74,7 +74,7 @@ def refine_measured(
     prior: DensityPrior,
     composition: Mapping[str, int] | Sequence[str] | None,
 ) -> int:
-    """A measured pattern of a cubic cell and a prior."""
+    """Refine with a measured pattern of a cubic cell and a prior, and write the results."""
     folder = usable(arguments.out or Path("out") / f"{arguments.files[0].stem}_density")
     pattern = read_measured(arguments, arguments.files[0])
     fit = lebail(pattern, (arguments.edge,) * 3 + (90.0,) * 3, "P m -3 m")
@@ -94,7 +94,7 @@ def write_prediction(
     pattern: LinePattern | None,
     composition: Mapping[str, int] | Sequence[str] | None,
 ) -> int:
-    """What a prior says, with areas of lines or without."""
+    """Write the prediction of a prior, with or without areas of lines."""
     folder = usable(arguments.out or Path("out") / "density")
     best = refined or predicted
     atoms = None
@@ -151,7 +151,7 @@ def _of_prior(
 
 
 def _placed(atoms: DensityAtoms, best: PredictedDensity) -> Crystal:
-    """The atoms where they were found, in the axes of the density: space groups have axes of their own."""
+    """Return the atoms as found, in the axes of the density: space groups use other axes."""
     found = atoms.found
     return Crystal.create(
         cell=best.cell, spacegroup=1, species=found.elements, xyz=found.xyz, u_iso=0.0, name=atoms.crystal.name

@@ -1,4 +1,4 @@
-"""The command ``jaxnmr echo``: spin echoes of coupled spins, simulated from a run file, and inferred from."""
+"""The command ``jaxnmr echo``: simulate spin echoes of coupled spins from a run file, and infer from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .codes import OK
 from .commands import _prepare
 from .folders import usable
 
-# curves between two lines of progress
+# curves per line of progress
 _AT_ONCE = 512
 
 

@@ -1,4 +1,4 @@
-"""``jaxnmr echo train`` and ``jaxnmr echo infer``: a posterior of spin echoes, and what it says of curves."""
+"""``jaxnmr echo train`` and ``jaxnmr echo infer``: train posteriors for spin echoes and apply them to curves."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     Trained = tuple[Problem, Posterior, Bank, Bank]
 
-# of the simulations that scores are made from; those of training begin with the seed of the run file
+# seed of the simulations for scores; those for training start at the seed of the run file
 _FRESH = 1_000_003
 CAVEAT = "the score without noise lives on digits that no experiment has: look at those with noise"
 
 
 def train(arguments: argparse.Namespace, console: Console) -> int:
-    """Simulate, train, measure, for every family; goes on where it was interrupted."""
+    """Simulate, train and score every family; resumes an interrupted training."""
     from ..runfile.echo import load_echo
 
     run = load_echo(arguments.run)
@@ -70,7 +70,7 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _train_one(run: EchoRun, family: str, k: int, folder: Path, console: Console) -> Trained:
-    """The k-th family, its posterior, the simulations that is made from, and those it is measured with."""
+    """Return the k-th family, its posterior, and the simulations for training and for scoring."""
     import numpy as np
 
     from ..inference import echo_problem, echo_recipe, fit_posterior, simulate_bank
@@ -115,7 +115,7 @@ def _train_one(run: EchoRun, family: str, k: int, folder: Path, console: Console
 
 
 def _train_families(run: EchoRun, trained: Mapping[str, Trained], folder: Path, console: Console) -> Families:
-    """How probable each family is, measured with simulations that nothing was trained with."""
+    """Train and score probabilities of families, with simulations not used in training."""
     import numpy as np
 
     from ..inference import families_recipe, fit_families, told_apart
@@ -154,7 +154,7 @@ def _epochs(console: Console) -> Callable[[Epoch], None]:
 
 
 def infer(arguments: argparse.Namespace, console: Console) -> int:
-    """The posterior of every curve in a file; of several families, how probable each is."""
+    """Infer the posterior of every curve in a file, and the probabilities of several families."""
     from ..runfile.echo import load_echo
 
     run = load_echo(arguments.run)
@@ -216,13 +216,13 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _refined(run: EchoRun, posterior: Posterior, inferred: Inferred, numbers: np.ndarray, console: Console) -> Inferred:
-    """Each curve by simulations around what the posterior says of it."""
+    """Refine each posterior by simulations around its prediction."""
     from ..inference import echo_problem, refine_locally
     from ..inference.inferred import joined
 
     assert run.infer is not None
     inferring = {p.name: (p.low, p.high) for p in posterior.prior.parameters}
-    # Γ is one of them, by itself or by its decade
+    # Γ is one of them, itself or as its decade
     taken = {*inferring, *({"d", "gamma"} if {"d", "gamma"} & inferring.keys() else ())}
     stated = {name: r for name, r in vars(run.parameters).items() if r is not None and name not in taken}
     problem = echo_problem(
@@ -240,7 +240,7 @@ def _refined(run: EchoRun, posterior: Posterior, inferred: Inferred, numbers: np
 
 
 def _table(path: Path, names: Sequence[str]) -> np.ndarray:
-    """Parameters, one curve a line: columns by their titles, as `jaxnmr echo simulate` writes them, or in this order."""
+    """Read parameters, one curve per line: columns by title as `jaxnmr echo simulate` writes them, or in this order."""
     import numpy as np
 
     from ..io.files import read_bytes
@@ -265,7 +265,7 @@ def _table(path: Path, names: Sequence[str]) -> np.ndarray:
 
 
 def _column(table: np.ndarray, titles: Sequence[str], name: str, path: Path) -> np.ndarray:
-    """The parameter of this name; of d and Γ = 10^-d either is made from the other."""
+    """Return the parameter of this name; d and Γ = 10^-d are converted into each other."""
     import numpy as np
 
     if name in titles:

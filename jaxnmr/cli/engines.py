@@ -1,4 +1,4 @@
-"""Options of commands that can work on a cluster, and the command ``jaxnmr worker``."""
+"""Options of commands that can use a cluster, and the command ``jaxnmr worker``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where work is done."""
+    """Add the options that choose where work is done."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://node17:8786")
     where.add_argument("--scheduler-file", metavar="FILE", help="which the scheduler of a Dask cluster wrote")
@@ -32,7 +32,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(arguments: argparse.Namespace) -> AbstractContextManager[Client | None]:
-    """The client that the options ask for; none without them, or where a command has no such options."""
+    """Connect the client requested by the options; none without them, or if a command has no such options."""
     from ..campaign.connect import connected
 
     names = ("scheduler", "scheduler_file", "workers", "memory_limit")
@@ -40,7 +40,7 @@ def engine(arguments: argparse.Namespace) -> AbstractContextManager[Client | Non
 
 
 def progress(tally: Tally) -> str:
-    """How far a campaign is: counts, rate and time left."""
+    """Format the progress of a campaign: counts, rate and time left."""
     done = tally.known + tally.done
     of = f" of {tally.total}" if tally.total is not None else ""
     left = f", {duration(tally.left)} left" if tally.left else ""
@@ -48,7 +48,7 @@ def progress(tally: Tally) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds in a readable unit."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""The run files that come with jaxnmr."""
+"""Run files of the examples that come with jaxnmr."""
 
 import re
 import shutil
@@ -12,14 +12,14 @@ _KINDS = ("training", "dynamics")
 
 
 def example_files(kind: str = "refinement") -> dict[str, Path]:
-    """The run files that come with jaxnmr, by name: in the installed package, or beside it in a checkout.
+    """List the example run files by name, from the installed package or from a checkout.
 
     Args:
-        kind: ``"refinement"`` (of structures and spectra), ``"training"`` (of tensor models) or ``"dynamics"`` (thermal averages), both
-            in folders of these names.
+        kind: ``"refinement"`` (structures and spectra), ``"training"`` (tensor models) or ``"dynamics"`` (thermal averages), the latter
+            two in folders of these names.
 
     Raises:
-        JaxnmrError: neither is there.
+        JaxnmrError: neither folder exists.
     """
     package = Path(str(resources.files("jaxnmr")))
     places = (package / "examples", package.parent / "examples")
@@ -31,12 +31,12 @@ def example_files(kind: str = "refinement") -> dict[str, Path]:
     raise JaxnmrError(f"no examples in {', '.join(map(str, places))}; reinstall jaxnmr, or run from its repository")
 
 
-# files beside a run file that are copied with it, in bytes
+# largest size in bytes of files that are copied with a run file
 _SMALL = 4_000_000
 
 
 def no_example(name: str) -> JaxnmrError:
-    """The error for a name that no example has."""
+    """Make the error for an unknown example name."""
     from ..runfile.table import nearest
 
     return JaxnmrError(
@@ -45,15 +45,15 @@ def no_example(name: str) -> JaxnmrError:
 
 
 def copy_example(name: str, folder: Path) -> list[Path]:
-    """Copy the run file of an example and the small files that it names, to be edited.
+    """Copy the run file of an example, and the small files it names, for editing.
 
-    Files of measured data (``${JAXNMR_DATA}``) stay where they are. Nothing that is there already is overwritten.
+    Files of measured data (``${JAXNMR_DATA}``) are not copied. Existing files are never overwritten.
 
     Returns:
         The copies, the run file first.
 
     Raises:
-        JaxnmrError: no such example, or a file is in the way.
+        JaxnmrError: there is no such example, or a file exists already.
     """
     found = example_files() | example_files("training") | example_files("dynamics")
     if name not in found:

@@ -1,4 +1,4 @@
-"""Folders of results, looked at before anything is calculated."""
+"""Checks of result folders before any calculation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHECKPOINT = "checkpoint.json"
 
 
 def usable(folder: Path) -> Path:
-    """The folder itself; it is made later, when there is something to write.
+    """Return the folder after checking it; it is created when there is something to write.
 
     Raises:
-        JaxnmrError: a file is in its place, or it cannot be written to.
+        JaxnmrError: a file has its name, or it is not writable.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
@@ -30,7 +30,7 @@ def usable(folder: Path) -> Path:
 
 
 def unfinished(folder: Path, kind: Kind = "refinement") -> bool:
-    """Whether a calculation left a checkpoint in this folder that no finished one came after: it was killed, or interrupted."""
+    """Return whether a folder holds a checkpoint of a calculation that was killed or interrupted."""
     from .._record import read_record
     from ..report.earlier import RESULT
 
@@ -45,6 +45,6 @@ def unfinished(folder: Path, kind: Kind = "refinement") -> bool:
 
 
 def put_aside(file: Path) -> Path:
-    """Give a file the first free name with a number, ``checkpoint_1.json`` for example."""
+    """Rename a file to the first free name with a number, for example ``checkpoint_1.json``."""
     free = next(path for n in count(1) if not (path := file.with_name(f"{file.stem}_{n}{file.suffix}")).exists())
     return file.rename(free)

@@ -1,7 +1,6 @@
-"""The ``jaxnmr`` command: its arguments, and what becomes of errors.
+"""The ``jaxnmr`` command: its arguments and its error handling.
 
-Exit codes: 0 done, 2 something in the input is wrong (the message says what), 3 the refinement did not converge,
-130 interrupted.
+Exit codes: 0 success, 2 invalid input (the message explains), 3 refinement not converged, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if others and (not hasattr(arguments, "candidate_files") or any(other.startswith("-") for other in others)):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     if others:
-        # files that come after options, where argparse has taken "none" for an answer
+        # files that follow options: argparse has already assigned an empty list
         arguments.candidate_files += others
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(message: Warning | str, *place: object, **more: object) -> None:
-        """Warnings are for whoever wrote the input, not the place in the code."""
+        """Print a warning without its place in the code: it is addressed to the author of the input."""
         console.print(f"[yellow]warning:[/] {escape(str(message))}")
 
     try:
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complaints.print(f"[bold red]error:[/] {escape(in_keys(str(err)))}")
         return WRONG_INPUT
     except BrokenPipeError:
-        # whoever reads the output has seen enough; Python would complain when it closes the pipe
+        # the reader closed the pipe; avoid Python's complaint when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as err:
@@ -233,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_restarts(sub: argparse.ArgumentParser) -> None:
-    """What to do about the last good step of a refinement that was killed."""
+    """Add the options about the last good step of a killed refinement."""
     choice = sub.add_mutually_exclusive_group()
     choice.add_argument(
         "--resume",
@@ -244,7 +243,7 @@ def _add_restarts(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_live(sub: argparse.ArgumentParser) -> None:
-    """A page to watch."""
+    """Add the option for a live page."""
     sub.add_argument(
         "--live", action="store_true", help="write live.html into the output folder, a page that follows the refinement"
     )

@@ -1,4 +1,4 @@
-"""The command ``jaxnmr relax``: a structure moved to rest in an interatomic potential, within its space group."""
+"""The command ``jaxnmr relax``: relax a structure in an interatomic potential within its space group."""
 
 from __future__ import annotations
 

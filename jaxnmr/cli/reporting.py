@@ -1,4 +1,4 @@
-"""``jaxnmr report``: pictures, tables and files of a finished refinement, once more."""
+"""``jaxnmr report``: write figures, tables and files of a finished refinement again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands ``jaxnmr screen`` and ``jaxnmr table``: candidate structures in place of one of a run file, and what came of them."""
+"""The commands ``jaxnmr screen`` and ``jaxnmr table``: candidate structures for a run file, and their results."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def add_screen(command: Callable) -> None:
 
 @dataclass(frozen=True)
 class _Make:
-    """Of a candidate what is refined; it can be sent to other processes, which read the run file themselves."""
+    """Setup of the refinement of a candidate; can be sent to other processes, which read the run file themselves."""
 
     path: Path
     phase: str
     settings: str
 
     def begin(self) -> None:
-        """Refuse a process that does not see the files of the run, or sees others."""
+        """Refuse a process that cannot see the files of the run, or sees different ones."""
         from ..runfile import load_run
         from ..runfile.existing import require_files
 
-        # a worker outlives campaigns, and run files change between them
+        # a worker outlives campaigns, between which run files change
         _read.cache_clear()
         run = load_run(self.path)
         require_files(run, (self.phase,))
@@ -84,7 +84,7 @@ class _Make:
 
 @cache
 def _read(path: Path, settings: str) -> Run:
-    """The run; read again where its files have changed, which ``settings`` tell."""
+    """Read the run; ``settings`` change if its files do, which invalidates the cache."""
     from ..runfile import load_run
 
     return load_run(path)
@@ -132,7 +132,7 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _settings(run: Run, phase: str) -> str:
-    """Digest of the run file and of every file that it names, but for the structure that candidates replace."""
+    """Return a digest of the run file and of all files it names, except the structure that candidates replace."""
     from .._record import fingerprint
 
     replaced = {p.structure for p in run.phases if p.name == phase}
@@ -204,7 +204,7 @@ def _table(arguments: argparse.Namespace, console: Console) -> int:
         sys.stdout.writelines(csv_lines(result, most))
     else:
         print(f"{result.message}\n{result.table(most)}")
-    # a pipe that was closed is noticed here, not when Python ends
+    # detect a closed pipe here, not at interpreter exit
     sys.stdout.flush()
     if arguments.cif is not None:
         files = write_structures(result, usable(arguments.cif), most)

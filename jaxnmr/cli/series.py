@@ -1,4 +1,4 @@
-"""The command ``jaxnmr series``: a run file refined with many patterns or spectra, one after the other."""
+"""The command ``jaxnmr series``: refine a run file with many patterns or spectra in turn."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _conditions(arguments: argparse.Namespace, files: Mapping[str, Path]) -> Con
 
 
 def _inputs(run: Run, arguments: argparse.Namespace, files: Mapping[str, Path]) -> list[Path]:
-    """What was read: the run file and what it names, but for the data that were replaced."""
+    """List the files read: the run file and the files it names, except replaced data."""
     given = {spec.name: spec.file for spec in run.histograms} | {spec.name: spec.file for spec in run.spectra}
     gone = {file for name, file in given.items() if len(given) == 1 or name == arguments.data}
     table = [] if arguments.table is None else [arguments.table]
@@ -138,7 +138,7 @@ def _inputs(run: Run, arguments: argparse.Namespace, files: Mapping[str, Path]) 
 
 
 def _fits(result: SeriesResult, names: list[str], folder: Path, run: Run) -> None:
-    """The whole report of some rows."""
+    """Write the full report of selected rows."""
     from ..report import write_report
     from ..report.pictures import file_name
 

@@ -1,4 +1,4 @@
-"""The commands ``jaxnmr index`` and ``jaxnmr solve``: from a powder pattern to a unit cell, and to a structure."""
+"""The commands ``jaxnmr index`` and ``jaxnmr solve``: from a powder pattern to a unit cell and a structure."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _read(arguments: argparse.Namespace) -> Pattern:
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which part of a pattern counts."""
+    """Add the arguments that select a range of a pattern."""
     parser.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
     parser.add_argument(
         "--exclude",
@@ -136,7 +136,7 @@ def add_region(parser: argparse.ArgumentParser) -> None:
 
 
 def read_measured(arguments: argparse.Namespace, file: Path) -> Pattern:
-    """A pattern with what the arguments say of the diffractometer, and of the part that counts."""
+    """Read a pattern with the diffractometer and the range given by the arguments."""
     from ..io import read_pattern
 
     pattern = read_pattern(file, wavelength=arguments.wavelength, instrument=arguments.instrument)
@@ -217,7 +217,7 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:
-    """Refuse options that do not belong together."""
+    """Refuse incompatible options."""
     if arguments.seeds is None:
         if any(where is not None for where in (arguments.scheduler, arguments.scheduler_file, arguments.workers)):
             raise JaxnmrError(
@@ -235,7 +235,7 @@ def _require_sense(arguments: argparse.Namespace) -> None:
 def _once(
     arguments: argparse.Namespace, pattern: Pattern, given: dict[str, Any], folder: Path, heading: str, console: Console
 ) -> Determination:
-    """One determination, with a checkpoint."""
+    """Run one determination with a checkpoint."""
     from ..solve import determine
 
     checkpoint = folder / CHECKPOINT
@@ -259,7 +259,7 @@ def _once(
 def _from_seeds(
     arguments: argparse.Namespace, pattern: Pattern, given: dict[str, Any], folder: Path, console: Console
 ) -> SeedsResult:
-    """Determinations from many seeds, here or elsewhere."""
+    """Run determinations from many seeds, here or on a cluster."""
     from ..solve import determine_from_seeds
 
     def tell(row: SeedRow, tally: Tally) -> None:
@@ -286,10 +286,10 @@ def _range(two_theta: np.ndarray) -> str:
 
 
 class Lines:
-    """Prints the steps of a determination: of the search for atoms one line every few seconds.
+    """Progress printer of a determination; prints a line every few seconds during the search for atoms.
 
     Args:
-        console: where to.
+        console: destination.
     """
 
     def __init__(self, console: Console, *, every: float = 5.0):

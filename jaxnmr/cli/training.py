@@ -1,4 +1,4 @@
-"""The commands ``jaxnmr train``, ``jaxnmr cross-validate`` and ``jaxnmr evaluate``: what they print, and their exit codes."""
+"""The commands ``jaxnmr train``, ``jaxnmr cross-validate`` and ``jaxnmr evaluate``: output and exit codes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 class TrainingLines:
     """A callback that prints one line per epoch and a heading per member of an ensemble.
 
-    Members that are trained side by side have their number in the line.
+    Lines of members trained in parallel include the number of the member.
 
     Args:
-        console: where to print.
-        members: how many models are trained.
+        console: destination.
+        members: number of models trained.
     """
 
     def __init__(self, console: Console, members: int = 1):
@@ -49,7 +49,7 @@ class TrainingLines:
 
     def __call__(self, member: int, info: EpochInfo) -> None:
         now = time.monotonic()
-        # another one although the last has not ended
+        # another member reports before the last one has ended
         self.beside |= member != self.member and not self.ended
         if member not in self.begun:
             self.begun.add(member)
@@ -60,7 +60,7 @@ class TrainingLines:
         valid = "" if info.valid_loss is None else f"  valid {info.valid_loss:8.5f}"
         text = f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {now - self.last:6.2f} s"
         if member not in self.steady:
-            # the first epoch has the compilation in it
+            # the first epoch includes compilation
             self.steady[member] = (info.epoch, now)
         elif info.epoch < info.epochs:
             epoch, time_then = self.steady[member]
@@ -72,9 +72,9 @@ class TrainingLines:
 
 
 def train_run(run: TrainingRun, folder: Path, console: Console, client: Client | None = None) -> int:
-    """Check, train and report one run; the exit code.
+    """Check, train and report one run; return the exit code.
 
-    Of several processes that were joined the first one prints and writes. With the client of a cluster, its workers train the members.
+    Of several joined processes only the first prints and writes. With a cluster client, its workers train the members.
     """
     if not is_first():
         console = Console(quiet=True)
@@ -108,7 +108,7 @@ def train_run(run: TrainingRun, folder: Path, console: Console, client: Client |
 def evaluate_run(
     run: TrainingRun, paths: Sequence[Path], part: str | None, folder: Path | None, console: Console
 ) -> int:
-    """Judge models on a part of the data of a run, the test part by default; the exit code."""
+    """Score models on a part of the data of a run, the test part by default; return the exit code."""
     model = load_models(paths)
     prepared = run.experiment.prepare()
     part = part or ("test" if "test" in prepared.parts else "all")
@@ -124,7 +124,7 @@ def evaluate_run(
 def cross_validate_run(
     run: TrainingRun, folds: int, folder: Path | None, console: Console, client: Client | None = None
 ) -> int:
-    """Train on all folds but one after the other, or at once on a cluster, judge all; the exit code."""
+    """Run a k-fold cross-validation, sequentially or in parallel on a cluster; return the exit code."""
     prepared = deal_folds(run.experiment, folds)
     _labels(prepared, console)
     folder = folder or Path("out") / f"{run.path.stem}-folds"
@@ -156,7 +156,7 @@ def cross_validate_run(
 
 
 def _trained(console: Console, row: Row, tally: Tally) -> None:
-    """One line for a training that ended on a cluster."""
+    """Print a line for a training finished on a cluster."""
     how = (
         f"[red]{escape(row.message)}[/]"
         if row.status == "error"
@@ -180,7 +180,7 @@ def _labels(prepared: Prepared, console: Console) -> None:
 
 
 def _scores(evaluation: Evaluation, console: Console) -> None:
-    """One row per metric, one column per element: the table of the report on its side, for narrow terminals."""
+    """Print one row per metric and one column per element: the report's table transposed for narrow terminals."""
     header, rows = score_rows(evaluation)
     shown = Table(title=evaluation.title, title_justify="left")
     for k, column in enumerate([header[0], *(row[0] for row in rows)]):

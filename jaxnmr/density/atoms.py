@@ -16,20 +16,20 @@ from ..units import EIGHT_PI2
 from .grid import Density, Shape, frequencies
 from .shapes import AtomKind, atom_gaussians
 
-# standard deviations beyond which a Gaussian is no longer counted: below 1e-9 of its height
+# standard deviations beyond which a Gaussian is neglected: below 1e-9 of its height
 _REACH = 6.5
-# where each component of a symmetric matrix stands among the six
+# index of each component of a symmetric matrix among the six
 _PLACE = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])
 
 
 class AtomSum(Struct):
-    """What of a sum of atoms does not depend on coordinates, displacements, occupancies and cell; see :func:`plan_atoms`.
+    """Part of a sum over atoms independent of coordinates, displacements, occupancies and cell; see :func:`plan_atoms`.
 
     Attributes:
         a, b: Gaussians of every site, electrons and Å².
-        rotations: of every atom, those that its displacements turn with.
-        expansion: which images of which sites fill the cell.
-        anisotropic: per site, which displacement applies.
+        rotations: rotation of every atom, which applies to its displacement tensor.
+        expansion: images of sites that fill the cell.
+        anisotropic: per site, which kind of displacement applies.
         at_rest: whether displacements are left out.
     """
 
@@ -41,10 +41,10 @@ class AtomSum(Struct):
     at_rest: bool = static()
 
     def structure_factors(self, crystal: Crystal, hkl: Int[np.ndarray, "m 3"]) -> Complex[Array, " m"]:
-        """``F(h)`` in electrons per conventional cell (traceable in the crystal).
+        """Return ``F(h)`` in electrons per conventional cell (traceable in the crystal).
 
         Args:
-            crystal: of the same group and sites.
+            crystal: structure of the same group and sites.
             hkl: any reflections.
         """
         xp, h = _namespace(crystal), np.asarray(hkl, dtype=float).reshape(-1, 3)
@@ -61,17 +61,17 @@ class AtomSum(Struct):
         return total
 
     def on_grid(self, crystal: Crystal, shape: Shape) -> Density:
-        """The density of all waves with indices below half the number of points (traceable in the crystal).
+        """Return the density of all waves with indices below half the number of points (traceable in the crystal).
 
-        These waves are those of :meth:`structure_factors` to rounding, their mean among them, so that no electron is lost. What
-        the grid cannot hold is left out rather than folded back: too coarse a grid shows as ripples.
+        These waves are those of :meth:`structure_factors` to rounding, including their mean, so that no electron is
+        lost. Waves beyond the grid are left out rather than folded back: too coarse a grid shows ripples.
         """
         n1, n2, n3 = shape = _checked(shape)
         xp = _namespace(crystal)
         h = [frequencies(n1), frequencies(n2), np.arange(n3 // 2 + 1)]
         inside = [2 * np.abs(indices) < n for indices, n in zip(h, shape, strict=True)]
         g_star = reciprocal_metric(xp.asarray(crystal.cell))
-        # sums over Gaussians are products along the axes where the reciprocal axes are at right angles
+        # with orthogonal reciprocal axes, sums over Gaussians factorise into products along the axes
         separable = xp is np and bool((np.abs(np.asarray(crystal.cell)[3:] - 90.0) < 1e-12).all())
         places, weights = self._places(crystal, xp), self._weights(crystal, xp)
         known: dict[Any, Any] = {}
@@ -96,10 +96,10 @@ class AtomSum(Struct):
         return Density(values=values, cell=xp.asarray(crystal.cell))
 
     def at(self, crystal: Crystal, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " m"]:
-        """The density itself, e/Å³ at fractional coordinates: Gaussians of all atoms within reach, without waves (host).
+        """Return the exact density at fractional coordinates, e/Å³: Gaussians of all atoms within reach (host).
 
         Raises:
-            ConventionError: atoms at rest with a point charge among their Gaussians, as form factors of X-rays have.
+            ConventionError: atoms at rest include a point charge among their Gaussians, as X-ray form factors do.
         """
         vectors, x = (
             np.asarray(lattice(np.asarray(crystal.cell, dtype=float))),
@@ -144,11 +144,11 @@ class AtomSum(Struct):
         return xp.asarray(crystal.occupancy)
 
     def _widening(self, crystal: Crystal, xp, site: int):
-        """What an isotropic displacement adds to the width of every Gaussian, Å²."""
+        """Return the contribution of an isotropic displacement to the width of every Gaussian, Å²."""
         return 0.0 if self.at_rest or self.anisotropic[site] else EIGHT_PI2 * xp.asarray(crystal.u_iso)[site]
 
     def _contravariant(self, crystal: Crystal, xp, site: int, atoms: np.ndarray):
-        """``R N U N Rᵀ`` with ``N = diag(a*)``: the displacement of every atom, dimensionless."""
+        """Return ``R N U N Rᵀ`` with ``N = diag(a*)``: the displacement of every atom, dimensionless."""
         length = xp.sqrt(xp.diag(reciprocal_metric(xp.asarray(crystal.cell))))
         u = xp.asarray(crystal.u_aniso)[site]
         beta = u[_PLACE] * length[:, None] * length
@@ -172,13 +172,13 @@ def plan_atoms(crystal: Crystal, atoms: AtomKind = "valence", *, at_rest: bool =
     """Prepare the sum over the atoms of a crystal (host).
 
     Args:
-        crystal: any lattice and space group; occupancies and isotropic and anisotropic displacements count.
+        crystal: any lattice and space group; occupancies and isotropic and anisotropic displacements are included.
         atoms: ``"valence"`` or ``"all-electron"``, see :func:`~jaxnmr.density.shapes.atom_gaussians`.
-        at_rest: leave displacements out, as a calculated density does.
+        at_rest: leave displacements out, as in a calculated density.
 
     Raises:
-        ConventionError: an element without such an atom.
-        ParameterError: another kind of atoms.
+        ConventionError: an element has no such atom.
+        ParameterError: the kind of atoms is unknown.
     """
     gaussians, expansion = atom_gaussians(crystal.species, atoms), plan_expansion(crystal)
     return AtomSum(
@@ -192,7 +192,7 @@ def plan_atoms(crystal: Crystal, atoms: AtomKind = "valence", *, at_rest: bool =
 
 
 def superposed(crystal: Crystal, shape: Shape, atoms: AtomKind = "valence", *, at_rest: bool = False) -> Density:
-    """The density of superposed atoms on a grid, by :func:`plan_atoms` and :meth:`AtomSum.on_grid` (host).
+    """Return the density of superposed atoms on a grid, by :func:`plan_atoms` and :meth:`AtomSum.on_grid` (host).
 
     Args:
         crystal, atoms, at_rest: as of :func:`plan_atoms`.

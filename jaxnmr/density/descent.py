@@ -1,4 +1,4 @@
-"""Gauss-Newton with a standard normal prior, for fewer residuals than unknowns (host)."""
+"""Gauss-Newton minimisation with a standard normal prior, for fewer residuals than unknowns (host)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,19 +6,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-# the search ends when nothing changes by more than this
+# the search ends when the gain of a step is below this
 _LEAST_GAIN = 1e-4
 
 
 class MostProbable(NamedTuple):
-    """Where a search ended.
+    """Result of a search.
 
     Attributes:
         z: unknowns, in standard deviations of the prior.
-        first, residual: whitened residuals where it began and where it ended.
-        covariance: ``(n, n)`` of the unknowns, of a linear problem exactly.
-        log_evidence: how probable the observations are with this prior, up to a constant; of a linear problem exactly.
-        steps: taken.
+        first, residual: whitened residuals at the start and at the end.
+        covariance: ``(n, n)`` covariance of the unknowns; exact for a linear problem.
+        log_evidence: log evidence of the observations with this prior, up to a constant; exact for a linear problem.
+        steps: number of steps taken.
     """
 
     z: Float[np.ndarray, " n"]
@@ -32,18 +32,18 @@ class MostProbable(NamedTuple):
 def most_probable(
     at: Callable[[np.ndarray], tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m n"]]], size: int, steps: int
 ) -> MostProbable:
-    """Minimise ``|residual(z)|² + |z|²``, from ``z = 0``; a step that makes it worse is shortened.
+    """Minimise ``|residual(z)|² + |z|²``, starting from ``z = 0``; a step that increases it is shortened.
 
     Args:
-        at: whitened residuals and their derivatives.
+        at: returns whitened residuals and their derivatives.
         size: number of unknowns.
-        steps: at most.
+        steps: largest number of steps.
     """
     z = np.zeros(size)
     residual, jacobian = at(z)
     first, cost, damping, taken = residual, residual @ residual, 1e-3, 0
     for _ in range(steps):
-        # residuals are fewer than unknowns: their matrix is the smaller one
+        # fewer residuals than unknowns: their matrix is the smaller one
         inner = jacobian @ jacobian.T + (1.0 + damping) * np.eye(len(residual))
         target = -jacobian.T @ np.linalg.solve(inner, residual - jacobian @ z)
         trial = z + (target - z) / (1.0 + damping)

@@ -1,8 +1,8 @@
-"""Densities in files: Gaussian cubes and XCrySDen's XSF, written and read.
+"""Files of densities: Gaussian cubes and XCrySDen's XSF, written and read.
 
-Cubes hold bohr and e/bohr³, by definition. XSF has no unit of a density: ours are e/Å³, which the name of the block says, and a
-reader is told others. The first point of a cube is the origin, its last one step before the end of the cell; XSF repeats the
-first point of every axis at the end.
+Cubes hold bohr and e/bohr³, by definition. XSF defines no unit of a density: ours is e/Å³, as stated in the name of the
+block, and a reader can be passed another one. The first point of a cube is the origin, its last one step before the end
+of the cell; XSF repeats the first point of every axis at the end.
 """
 
 from pathlib import Path
@@ -23,17 +23,17 @@ _XSF_NAME = "electron_density_e_per_cubic_angstrom"
 
 
 def write_density(density: Density, path: str | Path, crystal: Crystal | None = None) -> Path:
-    """Write a density for other programs, with the atoms of a crystal where one is given.
+    """Write a density for other programs, with the atoms of a crystal if given.
 
     Args:
-        density: what is written.
+        density: density to write.
         path: ``.cube`` or ``.cub`` for a cube, ``.xsf`` for XSF.
-        crystal: whose atoms are listed; its cell must be that of the density.
+        crystal: structure whose atoms are listed; its cell must be that of the density.
 
     Raises:
-        ParameterError: another ending of the name.
+        ParameterError: the file name has another suffix.
         ConventionError: the crystal has another cell.
-        OSError: the file cannot be written.
+        OSError: the file is not writable.
     """
     require_kind(density, Density, "what write_density(density, path) writes", "make one with Density.create")
     require_path(path, "write_density(density, path)")
@@ -57,17 +57,18 @@ def write_density(density: Density, path: str | Path, crystal: Crystal | None = 
 
 
 def read_density(path: str | Path, unit: Unit = "e/Å3") -> Density:
-    """Read the density of a periodic cell from a cube or an XSF file; atoms in it are passed over.
+    """Read the density of a periodic cell from a cube or an XSF file; atoms in it are ignored.
 
-    The lattice becomes ``a, b, c, alpha, beta, gamma``; vectors that form a left-handed system are inverted, with their values.
+    The lattice becomes ``a, b, c, alpha, beta, gamma``; vectors that form a left-handed system are inverted, with their
+    values.
 
     Args:
         path: ``.cube``, ``.cub`` or ``.xsf``.
-        unit: of the values of an XSF file, ``"e/bohr3"`` for those of Quantum ESPRESSO. Those of a cube are e/bohr³.
+        unit: unit of the values of an XSF file, ``"e/bohr3"`` for Quantum ESPRESSO. Those of a cube are e/bohr³.
 
     Raises:
         ParseError: the file cannot be read, or holds no density of a periodic cell; the message names the line.
-        ParameterError: another ending of the name, or another unit.
+        ParameterError: the suffix of the file name or the unit is unknown.
     """
     require_path(path, "read_density(path)")
     path = Path(path)
@@ -96,7 +97,7 @@ def read_density(path: str | Path, unit: Unit = "e/Å3") -> Density:
 
 
 def _rows(values: np.ndarray, per_line: int) -> str:
-    """Numbers of a table, the last axis fastest, each row of it on lines of its own."""
+    """Format the numbers of a table, the last axis fastest, each of its rows on separate lines."""
     lines = []
     for row in values.reshape(-1, values.shape[-1]):
         lines += ["".join(f" {v: .8E}" for v in row[k : k + per_line]) for k in range(0, len(row), per_line)]
@@ -130,7 +131,7 @@ def _read_cube(path: Path, lines: list[str]) -> tuple[np.ndarray, np.ndarray]:
         count = int(row[0])
         if count == 0:
             raise ParseError(path, k + 1, f"{lines[k].strip()!r} is an axis without points")
-        # a negative number of points is the sign of Å
+        # a negative number of points indicates Å
         shape.append(abs(count))
         vectors.append(row[1:4] * abs(count) * (1.0 if count < 0 else BOHR))
     start = 6 + abs(atoms)
@@ -153,7 +154,7 @@ def _xsf_text(density: Density, numbers: np.ndarray, places: np.ndarray) -> str:
     general = np.pad(np.asarray(density.values, dtype=float), ((0, 1), (0, 1), (0, 1)), mode="wrap")
     head += ["BEGIN_BLOCK_DATAGRID_3D", _XSF_NAME, f"BEGIN_DATAGRID_3D_{_XSF_NAME}"]
     head += ["  " + " ".join(str(n) for n in general.shape), "  0.0 0.0 0.0", *rows]
-    # the first axis runs fastest
+    # the first axis varies fastest
     return "\n".join(head) + "\n" + _rows(general.transpose(2, 1, 0), 6) + "\nEND_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n"
 
 
@@ -185,7 +186,7 @@ def _read_xsf(path: Path, lines: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _numbers(path: Path, lines: list[str], k: int, least: int) -> np.ndarray:
-    """The numbers of line ``k``, counted from 0."""
+    """Read the numbers of line ``k``, counted from 0."""
     if k >= len(lines):
         raise ParseError(path, len(lines), f"the file ends where {least} numbers were expected")
     try:

@@ -1,7 +1,7 @@
 """`Density`: electrons per Å³ on a grid of one cell, and its Fourier coefficients.
 
-``F(h) = V/N sum of rho(x) exp(2 pi i h·x)``, ``rho(x) = 1/V sum of F(h) exp(-2 pi i h·x)``: the phases of crystallography. A numpy
-density gives numpy results in double precision, a JAX density gives traceable ones.
+``F(h) = V/N sum of rho(x) exp(2 pi i h·x)``, ``rho(x) = 1/V sum of F(h) exp(-2 pi i h·x)``: the phase convention of
+crystallography. A NumPy density gives NumPy results in double precision, a JAX density gives traceable ones.
 """
 
 from typing import Self
@@ -33,15 +33,15 @@ class Density(Struct):
     @classmethod
     @checked
     def create(cls, values: Numbers, cell: Numbers) -> Self:
-        """Check and keep values on a grid (host).
+        """Make a density from checked values on a grid (host).
 
         Args:
             values: ``(n1, n2, n3)`` e/Å³, at least two points along every axis.
             cell: six numbers, Å and degrees.
 
         Raises:
-            ShapeError: values that are no grid, or a cell that is not six numbers.
-            ConventionError: numbers that are not finite, or a cell without a volume.
+            ShapeError: values are not a grid, or the cell is not six numbers.
+            ConventionError: numbers are not finite, or the cell has no volume.
         """
         grid, six = np.asarray(values, dtype=float), np.asarray(cell, dtype=float)
         if grid.ndim != 3 or min(grid.shape) < 2:
@@ -68,34 +68,34 @@ class Density(Struct):
 
     @property
     def steps(self) -> Float[np.ndarray, "3"]:
-        """Distance of points along a, b and c in Å (host)."""
+        """Spacing of points along a, b and c in Å (host)."""
         return np.asarray(self.cell, dtype=float)[:3] / np.array(self.shape)
 
     def volume(self) -> Float[Array, ""] | np.floating:
-        """Volume of the cell in Å³."""
+        """Return the volume of the cell in Å³."""
         return volume(self.cell)
 
     def electrons(self) -> Float[Array, ""]:
-        """Electrons per cell: the integral, exact for what the grid resolves."""
+        """Return the electrons per cell: the integral, exact for waves that the grid resolves."""
         return namespace(self.values).mean(self.values) * self.volume()
 
     def waves(self) -> Complex[Array, "n1 n2 n3"]:
-        """All structure factors that the grid has, in electrons per cell; that of ``h`` stands at ``h`` modulo the shape."""
+        """Return all structure factors of the grid, electrons per cell; that of ``h`` is at ``h`` modulo the shape."""
         return namespace(self.values).fft.ifftn(self.values) * self.volume()
 
     def structure_factors(self, hkl: Int[np.ndarray, "m 3"]) -> Complex[Array, " m"]:
-        """Structure factors in electrons per cell, by one fast Fourier transform.
+        """Return structure factors in electrons per cell, by one fast Fourier transform.
 
         Args:
             hkl: reflections (host), each index less than half the number of points along its axis.
 
         Raises:
-            ParameterError: the grid is too coarse for some.
+            ParameterError: the grid is too coarse for some reflections.
         """
         return self.waves()[tuple(self.places(hkl).T)]
 
     def places(self, hkl: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, "m 3"]:
-        """Where reflections stand among the :meth:`waves` (host); raises as :meth:`structure_factors`."""
+        """Return the indices of reflections among the :meth:`waves` (host); raises as :meth:`structure_factors`."""
         h = np.asarray(hkl, dtype=int).reshape(-1, 3)
         beyond = (2 * np.abs(h) >= np.array(self.shape)).any(axis=1)
         if beyond.any():
@@ -107,15 +107,15 @@ class Density(Struct):
         return h % np.array(self.shape)
 
     def intensities(self, hkl: Int[np.ndarray, "m 3"]) -> Float[Array, " m"]:
-        """``|F|²`` in electrons² per cell; arguments as of :meth:`structure_factors`."""
+        """Return ``|F|²`` in electrons² per cell; arguments as of :meth:`structure_factors`."""
         f = self.structure_factors(hkl)
         return f.real**2 + f.imag**2
 
     def moved(self, shift: Float[Array, "3"] | tuple[float, float, float]) -> Self:
-        """The density moved by a fractional vector, of any size: ``rho(x - shift)``.
+        """Return the density shifted by any fractional vector: ``rho(x - shift)``.
 
-        The phases of all waves turn; the outermost of an even number of points, whose sign is not known, is multiplied by the
-        cosine, so that a shift of whole points only reorders the values.
+        The phases of all waves change; the outermost wave of an even number of points, whose sign is unknown, is
+        multiplied by the cosine, so that a shift by whole points only reorders the values.
         """
         xp = namespace(self.values, shift)
         turned = xp.asarray(self.values)
@@ -126,13 +126,13 @@ class Density(Struct):
         return self.replace(values=turned)
 
     def resampled(self, shape: Shape) -> Self:
-        """The same waves on another grid (Fourier interpolation); on a coarser one those that it cannot hold are left out.
+        """Return the same waves on another grid (Fourier interpolation); a coarser one drops those it cannot hold.
 
         Args:
             shape: points along a, b and c.
 
         Raises:
-            ParameterError: fewer than two points along an axis.
+            ParameterError: an axis has fewer than two points.
         """
         target = tuple(int(n) for n in shape)
         if len(target) != 3 or min(target) < 2:
@@ -144,7 +144,7 @@ class Density(Struct):
 
 
 def frequencies(n: int) -> Int[np.ndarray, " n"]:
-    """Indices of the waves of ``n`` points in the order of transforms: 0, 1, ..., -1; that in the middle of an even ``n`` is negative."""
+    """Return wave indices of ``n`` points in transform order, 0, 1, ..., -1; the middle of an even ``n`` is negative."""
     return np.round(np.fft.fftfreq(n, 1.0 / n)).astype(int)
 
 
@@ -153,7 +153,7 @@ def _shaped(vector, axis: int):
 
 
 def _along(xp, values, axis: int, change):
-    """Change the transform along an axis; what is real stays real."""
+    """Change the transform along an axis; real values stay real."""
     f = xp.fft.fft(values, axis=axis)
     return xp.fft.ifft(change(f, frequencies(values.shape[axis])), axis=axis).real
 
@@ -175,7 +175,7 @@ def _resampled_along(xp, values, axis: int, m: int):
     inner = np.arange(-((least - 1) // 2), (least - 1) // 2 + 1)
     matrix_rows, columns, weights = list(inner % m), list(inner % n), [1.0] * len(inner)
     if least % 2 == 0:
-        # the outermost wave stands for both signs: halved where they part, added where they meet
+        # the outermost wave represents both signs: halved when they separate, added when they merge
         half = least // 2
         pairs = [(half, half, 0.5), (m - half, half, 0.5)] if m > n else [(half, half, 1.0), (half, n - half, 1.0)]
         for row, column, weight in pairs:
@@ -183,7 +183,7 @@ def _resampled_along(xp, values, axis: int, m: int):
             columns.append(column)
             weights.append(weight)
     picked = xp.take(f, np.array(columns), axis=axis) * _shaped(np.array(weights) * (m / n), axis)
-    # a product adds what meets in one wave
+    # the matrix product adds waves that merge
     both = np.zeros((m, len(columns)))
     both[matrix_rows, np.arange(len(columns))] = 1.0
     out = xp.moveaxis(xp.tensordot(both, picked, axes=(1, axis)), 0, axis)

@@ -1,4 +1,4 @@
-"""How wide intervals have to be to hold what they promise, from crystals that were held out (host)."""
+"""Widths of intervals with correct coverage, calibrated on held-out crystals (host)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from scipy.stats import t as student
 from ..errors import ParameterError
 
 ONE = 0.682689
-# of freedom: with the least tails are as of Cauchy's distribution, with the most as of the normal one
+# degrees of freedom: the smallest gives tails of a Cauchy distribution, the largest those of a normal distribution
 _LEAST, _MOST = 1.0, 1e4
 
 
 class Intervals(NamedTuple):
-    """Half widths of intervals in standard deviations of a covariance, those of Student's distribution.
+    """Half widths of intervals in standard deviations of a covariance, from Student's t distribution.
 
-    A covariance says less for some crystals than for others, so that deviations have longer tails than one normal distribution has, and no single
-    factor makes 68 and 95 % intervals right.
+    A covariance is less accurate for some crystals than for others, so deviations have longer tails than a normal
+    distribution, and no single factor makes both the 68 and the 95 % intervals right.
 
     Attributes:
-        one: half width of what holds 68.27 %.
-        degrees: of freedom.
+        one: half width of the 68.27 % interval.
+        degrees: degrees of freedom.
     """
 
     one: float = 1.0
@@ -32,10 +32,10 @@ class Intervals(NamedTuple):
 
     @classmethod
     def of(cls, distances: Float[np.ndarray, "*n"]) -> Intervals:
-        """Intervals that hold 68.27 and 95 % of these, as nearly as Student's distribution can.
+        """Fit intervals that hold 68.27 and 95 % of these, as nearly as Student's t distribution can.
 
         Args:
-            distances: from the truth, in standard deviations.
+            distances: deviations from true values, in standard deviations.
         """
         one, two = np.quantile(np.abs(distances), [ONE, 0.95])
         ratio = two / max(one, 1e-12)
@@ -50,10 +50,10 @@ class Intervals(NamedTuple):
         return cls(float(one), float(np.exp(log)))
 
     def width(self, probability: float) -> float:
-        """Half width of an interval.
+        """Return the half width of an interval.
 
         Raises:
-            ParameterError: a probability that is not between 0 and 1.
+            ParameterError: the probability is not between 0 and 1.
         """
         if not 0.0 < probability < 1.0:
             raise ParameterError(f"the probability of an interval is {probability}; expected a number between 0 and 1")

@@ -1,8 +1,8 @@
-"""How alike two densities are: SSIM and PSNR, best over axes, signs and shifts (host).
+"""Similarity of two densities: SSIM and PSNR, maximised over axes, signs and shifts (host).
 
-SSIM is that of Z. Wang, A. C. Bovik, H. R. Sheikh & E. P. Simoncelli, IEEE Trans. Image Process. 13, 600 (2004), as scikit-image
-calculates it by default: means over cubes of 7 × 7 × 7 points, sample covariances (343/342), K1 = 0.01, K2 = 0.03, the mean over
-all cubes that lie inside of the grid.
+SSIM is that of Z. Wang, A. C. Bovik, H. R. Sheikh & E. P. Simoncelli, IEEE Trans. Image Process. 13, 600 (2004), with
+the defaults of scikit-image: means over cubes of 7 × 7 × 7 points, sample covariances (343/342), K1 = 0.01, K2 = 0.03,
+the mean over all cubes inside the grid.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ Grid = Float[np.ndarray, "a b c"]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a density is laid over another: ``new(x) = old`` with axes taken in another order, some of them reversed, then shifted.
+    """Transformation of a density onto another: ``new(x) = old`` with axes permuted, some reversed, then shifted.
 
     Attributes:
-        axes: which axis of the density becomes the first, second and third.
-        signs: -1 where it is reversed about the origin.
-        shift: in points, along the new axes.
+        axes: axes of the density that become the first, second and third.
+        signs: -1 for an axis reversed about the origin.
+        shift: shift in points, along the new axes.
     """
 
     axes: tuple[int, int, int] = (0, 1, 2)
@@ -41,15 +41,15 @@ class Pose:
 
     @property
     def determinant(self) -> int:
-        """1 for a rotation, -1 with a reflection."""
+        """Determinant: 1 for a rotation, -1 with a reflection."""
         return round(np.linalg.det(np.eye(3)[list(self.axes)])) * int(np.prod(self.signs))
 
     def apply(self, values: Grid) -> Grid:
-        """The density in this pose; point 0 of a reversed axis stays where it is, as the inversion of a crystal has it."""
+        """Return the density in this pose; point 0 of a reversed axis stays fixed, as in an inversion of a crystal."""
         return self.within(values, 0)
 
     def within(self, values: Grid, margin: int) -> Grid:
-        """As :meth:`apply`, without so many points at every face."""
+        """Do the same as :meth:`apply`, with a margin of points removed at every face."""
         turned = values.transpose(self.axes)
         places = [
             sign * (np.arange(margin, n - margin) - shift) % n
@@ -62,7 +62,7 @@ IDENTITY = Pose()
 
 
 def poses_of(which: Poses = "all") -> tuple[Pose, ...]:
-    """The 48 signed permutations of axes (``"all"``), the 24 ``"rotations"`` among them, or none but the identity (``"one"``)."""
+    """List the 48 signed axis permutations (``"all"``), the 24 ``"rotations"``, or the identity (``"one"``)."""
     if which not in ("all", "rotations", "one"):
         raise ParameterError(f"poses is {which!r}; expected 'all', 'rotations' or 'one'")
     if which == "one":
@@ -73,11 +73,11 @@ def poses_of(which: Poses = "all") -> tuple[Pose, ...]:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two densities are.
+    """Similarity of two densities.
 
     Attributes:
-        ssim: structural similarity, 1 for equal densities; ``ssim_pose`` where it is largest.
-        psnr: peak signal-to-noise ratio in dB, ``20 log10(range/rms)``; ``psnr_pose`` where it is largest.
+        ssim: structural similarity, 1 for equal densities; ``ssim_pose`` the pose that maximises it.
+        psnr: peak signal-to-noise ratio in dB, ``20 log10(range/rms)``; ``psnr_pose`` the pose that maximises it.
     """
 
     ssim: float
@@ -87,39 +87,40 @@ class Likeness:
 
 
 def ssim(truth: Grid, found: Grid) -> float:
-    """Structural similarity of two grids as they lie; see the module.
+    """Return the structural similarity of two grids without transformation; see the module.
 
     Args:
-        truth: whose range, largest less smallest value, is the scale.
-        found: of the same shape.
+        truth: reference grid; its range, maximum minus minimum, is the scale.
+        found: grid of the same shape.
 
     Raises:
-        ShapeError: two shapes, or fewer than 7 points along an axis.
-        ParameterError: a truth that is the same everywhere.
+        ShapeError: the shapes differ, or an axis has fewer than 7 points.
+        ParameterError: the reference is constant.
     """
     return compare(truth, found, poses="one").ssim
 
 
 def psnr(truth: Grid, found: Grid) -> float:
-    """Peak signal-to-noise ratio in dB of two grids as they lie, the range of the truth as the peak; raises as :func:`ssim`."""
+    """Return the peak signal-to-noise ratio of two grids in dB, with the range of the truth as peak; see :func:`ssim`."""
     return compare(truth, found, poses="one").psnr
 
 
 def compare(
     truth: Grid, found: Grid, *, poses: Poses | Sequence[Pose] = "all", shifts: bool = False, most: int | None = None
 ) -> Likeness:
-    """SSIM and PSNR, each at its best over poses of what was found.
+    """Compare densities by SSIM and PSNR, each maximised over poses of the second.
 
     Args:
-        truth, found: grids of one shape; a cube where poses exchange axes.
-        poses: as of :func:`poses_of`, or some of one's own; ``"rotations"`` are those of CrystalNet, which takes the best of them.
-        shifts: lay each pose where its correlation with the truth is largest, of all shifts by whole points. The root mean square
-            difference is smallest there, so that PSNR is at its best exactly, SSIM nearly.
-        most: with shifts, score only so many poses, those of the largest correlation; the best PSNR is among them.
+        truth, found: grids of one shape; a cube if poses exchange axes.
+        poses: as of :func:`poses_of`, or user-defined; ``"rotations"`` are those of CrystalNet, which takes the best of
+            them.
+        shifts: shift each pose by whole points to its largest correlation with the truth. The root mean square
+            difference is smallest there, so that PSNR is exactly maximal, SSIM nearly.
+        most: with shifts, score only this many poses, those of the largest correlation; the best PSNR is among them.
 
     Raises:
-        ShapeError: two shapes, fewer than 7 points along an axis, or axes of different lengths where poses exchange them.
-        ParameterError: a truth that is the same everywhere, or other poses.
+        ShapeError: shapes differ, an axis has fewer than 7 points, or poses exchange axes of different lengths.
+        ParameterError: the truth is constant, or the poses are unknown.
     """
     x, y = np.asarray(truth, dtype=float), np.asarray(found, dtype=float)
     if x.shape != y.shape or x.ndim != 3 or min(x.shape) < WINDOW:
@@ -145,13 +146,13 @@ def compare(
 
 
 def _aligned(x: Grid, y: Grid, of: tuple[Pose, ...]) -> tuple[Pose, ...]:
-    """Every pose with the shift of the largest correlation, the largest first."""
+    """Return every pose with the shift of largest correlation, ordered by decreasing correlation."""
     waves = scipy.fft.rfftn(x)
     full = scipy.fft.fftn(y)
     half = x.shape[2] // 2 + 1
     placed, heights = [], []
     for pose in of:
-        # waves turn as the values do: reversed about the origin where an axis is
+        # waves transform like the values: reversed about the origin along a reversed axis
         correlation = scipy.fft.irfftn(waves * np.conj(pose.apply(full)[:, :, :half]), s=x.shape)
         shift = np.unravel_index(int(correlation.argmax()), x.shape)
         heights.append(correlation[shift])
@@ -161,13 +162,14 @@ def _aligned(x: Grid, y: Grid, of: tuple[Pose, ...]) -> tuple[Pose, ...]:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What of a comparison is the same for all poses; of ``y`` it runs around the cell, so that it turns and shifts with the values.
+    """Pose-independent parts of a comparison; those of ``y`` cover the whole cell, to be transformed with the values.
 
     Attributes:
         x, y: the densities.
-        mean_x: means of the cubes inside; ``squares_x`` their squares plus ``c1``, ``spread_x`` the variances plus ``c2``.
+        mean_x: means of the cubes inside; ``squares_x`` their squares plus ``c1``, ``spread_x`` the variances plus
+            ``c2``.
         mean_y, squares_y, spread_y: means, their squares and variances of the cubes around every point.
-        c1, c2: what keeps the quotients of empty cubes from being 0/0.
+        c1, c2: constants that prevent 0/0 for empty cubes.
     """
 
     x: Grid
@@ -192,7 +194,7 @@ class _Comparison:
         return cls(x, y, mean_x, squares_x + c1, spread_x + c2, mean_y, squares_y, spread_y, c1, c2)
 
     def scores(self, pose: Pose) -> tuple[float, float]:
-        """SSIM and the mean square difference."""
+        """Return SSIM and the mean square difference."""
         y = pose.apply(self.y)
         both = pose.within(self.mean_y, _MARGIN)
         both *= self.mean_x
@@ -213,5 +215,5 @@ class _Comparison:
 
 
 def _means(values: Grid) -> Grid:
-    """Means over all cubes of 7 points that lie inside."""
+    """Return means over all cubes of 7 points inside the grid."""
     return uniform_filter(values, WINDOW)[_INSIDE]

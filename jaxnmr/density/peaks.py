@@ -1,4 +1,4 @@
-"""Atoms from a density: maxima, charges within spheres, and the crystal whose superposed atoms it is (host)."""
+"""Atoms from a density: maxima, charges within spheres, and the crystal of superposed atoms that fits best (host)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from ..units import EIGHT_PI2
 from .grid import Density, frequencies
 from .shapes import AtomKind, Gaussians, atom_gaussians
 
-# Å, below which two maxima are one, and two atoms cannot be
+# Å: distance below which two maxima are merged, and the smallest distance of two atoms
 _ONE, _TOO_CLOSE = 0.3, 0.7
-# Å3 for every atom; diamond has 5.7, dense hydrides 3
+# Å³ per atom; diamond has 5.7, dense hydrides 3
 _LEAST_ROOM = 2.0
 _STEPS = 12
-# waves of shorter d than this are left out: they add time and no atoms
+# waves of shorter d than this are left out: they take time and add no atoms
 _D_MIN = 0.4
 
 
@@ -33,13 +33,14 @@ class Maxima(NamedTuple):
 
 
 def local_maxima(density: Density, most: int = 100) -> Maxima:
-    """Points above all their 26 neighbours, brought to the top of the quadratic through them.
+    """Find points above all their 26 neighbours, refined to the top of the quadratic through them.
 
-    Valence atoms without a core are hollow: their maxima are not where they are. :func:`find_atoms` knows.
+    Valence atoms without a core are hollow: their maxima are not at their centres. :func:`find_atoms` takes this into
+    account.
 
     Args:
-        density: where.
-        most: how many.
+        density: density to search.
+        most: largest number of maxima.
     """
     grid, shape = np.asarray(density.values, dtype=float), np.array(density.shape)
     top = np.ones(grid.shape, dtype=bool)
@@ -64,7 +65,7 @@ def local_maxima(density: Density, most: int = 100) -> Maxima:
 
 
 def _quadratic(grid: np.ndarray, where: Int[np.ndarray, "n 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """By which part of a step the maximum lies further, and its height: a quadratic form with mixed terms through the neighbours."""
+    """Return the offset of the maximum in steps, and its height, from a quadratic form with mixed terms."""
     shape = np.array(grid.shape)
     at = lambda step: grid[tuple(((where + np.array(step)) % shape).T)]
     e = np.eye(3, dtype=int)
@@ -83,15 +84,15 @@ def _quadratic(grid: np.ndarray, where: Int[np.ndarray, "n 3"]) -> tuple[np.ndar
 
 
 def charge_within(density: Density, points: Float[np.ndarray, "n 3"], radius: float) -> Float[np.ndarray, " n"]:
-    """Electrons within spheres, from all waves of the density: exact for any grid, sphere and point.
+    """Integrate electrons within spheres, from all waves of the density: exact for any grid, sphere and point.
 
     Args:
-        density: where.
+        density: density to integrate.
         points: ``(n, 3)`` fractional coordinates.
-        radius: Å.
+        radius: radius of the spheres, Å.
 
     Raises:
-        ParameterError: a radius that is not positive.
+        ParameterError: the radius is not positive.
     """
     if not radius > 0.0:
         raise ParameterError(f"a sphere needs a radius above 0 Å; got {radius}")
@@ -107,7 +108,7 @@ def charge_within(density: Density, points: Float[np.ndarray, "n 3"], radius: fl
 
 
 def _half_waves(density: Density, d_min: float) -> tuple[Int[np.ndarray, "m 3"], Complex[np.ndarray, " m"]]:
-    """One reflection of every Friedel pair that the grid holds, 0 0 0 first."""
+    """Return one reflection of every Friedel pair that the grid holds, 0 0 0 first."""
     cell = np.asarray(density.cell, dtype=float)
     axes = [frequencies(n) for n in density.shape]
     h = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -125,10 +126,10 @@ class FoundAtoms:
     """Atoms found in a density.
 
     Attributes:
-        crystal: with the symmetry of its positions, in the standard setting of its space group.
-        elements: of every atom of the cell of the density; ``xyz`` ``(n, 3)`` where they are in it.
+        crystal: structure with the symmetry of its positions, in the standard setting of its space group.
+        elements: element of every atom in the cell of the density; ``xyz`` ``(n, 3)`` their positions.
         charges: ``(n,)`` electrons within ``radius`` Å.
-        r: ``sqrt(sum |F - F_atoms|²/sum |F|²)`` over the waves used, F(000) left out.
+        r: ``sqrt(sum |F - F_atoms|²/sum |F|²)`` over the waves used, without F(000).
     """
 
     crystal: Crystal
@@ -144,25 +145,25 @@ def find_atoms(
     density: Density, composition: Mapping[str, int], atoms: AtomKind = "valence", *, u_iso: float = 0.01, symprec: float | None = 0.02,
     radius: float = 0.8, name: str | None = None, d_min: float = _D_MIN,
 ) -> FoundAtoms:  # fmt: skip
-    """The atoms of a cell whose superposed densities come closest to a density.
+    """Find the atoms whose superposed densities fit a density best.
 
-    Atoms are placed one by one, each where it takes most of what is left of the density, known by the density of its element as
-    free atom: a hollow valence atom is found by its shell. Places are then refined together (Gauss-Newton on the waves), and
-    elements exchanged as long as that helps.
+    Atoms are placed one by one, each where it explains most of the remaining density with the free-atom density of its
+    element: a hollow valence atom is found by its shell. Positions are then refined together (Gauss-Newton on the
+    waves), and elements exchanged as long as that improves the fit.
 
     Args:
         density: on a grid of 0.3 Å or finer.
-        composition: atoms of each element in the cell of the density.
-        atoms: what the density is of, ``"valence"`` or ``"all-electron"``.
+        composition: number of atoms of each element in the cell of the density.
+        atoms: electrons of the density, ``"valence"`` or ``"all-electron"``.
         u_iso: displacement of the atoms in the density, Å²; 0 at rest.
-        symprec: Å, how far atoms may be from symmetric places; ``None`` keeps the cell of the density in P1.
-        radius: Å, of the spheres that charges are counted in.
-        name: of the crystal; the formula by default.
-        d_min: Å, where the waves of the density end: what a pattern gave has none beyond its lines.
+        symprec: largest deviation of atoms from symmetric positions, Å; ``None`` keeps the cell of the density in P1.
+        radius: radius in Å of the spheres in which charges are integrated.
+        name: name of the crystal; the formula by default.
+        d_min: resolution of the density, Å: a density from a pattern has no waves beyond its lines.
 
     Raises:
-        ParameterError: a composition without atoms.
-        ConventionError: an element without such an atom, or more atoms than a cell of that volume has room for.
+        ParameterError: the composition has no atoms.
+        ConventionError: an element has no such atom, or the volume has no room for that many atoms.
     """
     counts = {element: int(count) for element, count in composition.items() if int(count) > 0}
     if not counts or any(count < 0 for count in composition.values()):
@@ -203,10 +204,10 @@ def _symmetric(crystal: Crystal, symprec: float, name: str | None, u_iso: float)
 
 @dataclass(frozen=True)
 class _Fit:
-    """Waves of a density and of the elements that are in it.
+    """Waves of a density and form factors of its elements.
 
     Attributes:
-        density: as given; ``h`` ``(m, 3)`` one of every Friedel pair; ``target`` ``(m,)`` its waves.
+        density: density as given; ``h`` ``(m, 3)`` one of every Friedel pair; ``target`` ``(m,)`` its waves.
         f: ``(elements, m)`` form factors with their displacement.
     """
 
@@ -235,22 +236,22 @@ class _Fit:
         return float(np.sum(np.abs(self.target - self.calculated(xyz, kind))[1:] ** 2))
 
     def crowded(self, xyz: np.ndarray) -> bool:
-        """Whether two atoms are closer to each other than atoms can be."""
+        """Return whether two atoms are closer than the minimum distance."""
         delta = xyz[:, None] - xyz[None]
         far = np.linalg.norm((delta - np.round(delta)) @ lattice(np.asarray(self.density.cell, dtype=float)), axis=-1)
         return bool((far + 9.0 * np.eye(len(xyz))).min() < 0.98 * _TOO_CLOSE)
 
     def gain(self, left: np.ndarray, kind: int) -> np.ndarray:
-        """On the grid: by how much the misfit falls where an atom of that kind is put."""
+        """Return, on the grid, the decrease of the misfit if an atom of that kind is placed there."""
         shape = self.density.shape
         full = np.zeros(shape, dtype=complex)
-        # the mean says nothing of places
+        # the mean is independent of positions
         full[tuple((self.h[1:] % np.array(shape)).T)] = (left * self.f[kind])[1:]
         return 2.0 * np.fft.fftn(full).real - float(np.sum(self.f[kind][1:] ** 2))
 
 
 def _placed(fit: _Fit, counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Atoms one by one, each at the point where it takes most, between points by the quadratic around it."""
+    """Place atoms one by one, each where the misfit decreases most, interpolated by a quadratic."""
     left_over, xyz, kind = list(counts), np.zeros((0, 3)), np.zeros(0, dtype=int)
     vectors = lattice(np.asarray(fit.density.cell, dtype=float))
     points = np.stack(np.meshgrid(*[np.arange(n) / n for n in fit.density.shape], indexing="ij"), axis=-1)
@@ -284,7 +285,7 @@ def _no_room(density: Density, atoms: int) -> ConventionError:
 
 
 def _refined(fit: _Fit, xyz: np.ndarray, kind: np.ndarray, steps: int = _STEPS) -> np.ndarray:
-    """Gauss-Newton on the places, with steps that help only."""
+    """Refine positions by Gauss-Newton; accept only steps that improve the fit."""
     misfit, damping = fit.misfit(xyz, kind), 1e-4
     turns = 2j * np.pi * fit.h
     for _ in range(steps):
@@ -297,7 +298,7 @@ def _refined(fit: _Fit, xyz: np.ndarray, kind: np.ndarray, steps: int = _STEPS) 
         )
         moved = xyz + step.reshape(-1, 3)
         then = fit.misfit(moved, kind)
-        # two atoms in one place have become one with the electrons of both
+        # two atoms at one position would merge into one with the electrons of both
         if then < misfit and not fit.crowded(moved):
             small = np.abs(step).max() < 1e-6
             xyz, misfit, damping = moved, then, damping * 0.2
@@ -309,7 +310,7 @@ def _refined(fit: _Fit, xyz: np.ndarray, kind: np.ndarray, steps: int = _STEPS) 
 
 
 def _exchanged(fit: _Fit, xyz: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exchange elements of two places as long as the misfit falls."""
+    """Exchange elements of two positions as long as the misfit decreases."""
     misfit = fit.misfit(xyz, kind)
     for _ in range(len(kind)):
         better = None

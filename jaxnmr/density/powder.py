@@ -1,4 +1,4 @@
-"""The powder pattern of a density: lines with Lorentz and polarisation factors, and a profile."""
+"""Powder pattern of a density: lines with Lorentz and polarisation factors, and a profile."""
 
 from typing import Self
 
@@ -21,15 +21,15 @@ _ONE_LINE = 1e-6
 
 
 class PowderLines(Struct):
-    """The lines of a powder of a cell, for densities that change while the cell does not; see :meth:`plan`.
+    """Powder lines of a cell, for densities that change while the cell is constant; see :meth:`plan`.
 
     Attributes:
         hkl: reflections, one of every Laue-equivalent set of the space group.
-        multiplicity: Friedel mates included.
-        line: to which line each belongs: reflections at the same d are one.
-        two_theta: of the lines, degrees, rising.
-        factor: multiplicity, Lorentz and polarisation factor over the volume, of every reflection.
-        n_lines: how many lines.
+        multiplicity: multiplicity with Friedel mates.
+        line: index of the line of each reflection: reflections at the same d form one line.
+        two_theta: angles of the lines, degrees, increasing.
+        factor: multiplicity, Lorentz and polarisation factor over the volume, for every reflection.
+        n_lines: number of lines.
     """
 
     hkl: Int[np.ndarray, "m 3"]
@@ -55,12 +55,13 @@ class PowderLines(Struct):
             cell: six numbers, Å and degrees.
             wavelength: Å.
             two_theta_max: degrees, below 180.
-            group: whose equivalents and absences are counted once; P1 when not given, which is right for any density.
-            polarization: fraction of the beam polarised out of the plane of diffraction.
+            group: space group whose equivalents and absences are counted once; by default P1, which is right for any
+                density.
+            polarization: fraction of the beam polarised perpendicular to the plane of diffraction.
 
         Raises:
-            ParameterError: an angle outside 0 to 180 degrees or a wavelength that is not positive.
-            DataError: no reflection up to that angle.
+            ParameterError: an angle is outside 0 to 180 degrees, or the wavelength is not positive.
+            DataError: there is no reflection up to that angle.
         """
         if not 0.0 < two_theta_max < 180.0 or not wavelength > 0.0:
             raise ParameterError(
@@ -81,7 +82,7 @@ class PowderLines(Struct):
         )  # fmt: skip
 
     def areas(self, density: Density) -> Float[Array, " lines"]:
-        """``sum of m |F|²/V · L · P`` of the lines, electrons² per Å³ (traceable in the values).
+        """Return ``sum of m |F|²/V · L · P`` of the lines, electrons² per Å³ (traceable in the values).
 
         Raises:
             ParameterError: the grid is too coarse for the reflections up to the largest angle.
@@ -94,13 +95,13 @@ class PowderLines(Struct):
     def pattern(
         self, density: Density, two_theta: Float[np.ndarray, " points"], fwhm: float, eta: float = 0.5
     ) -> Float[Array, " points"]:
-        """The lines with a pseudo-Voigt profile of one width.
+        """Return the lines with a pseudo-Voigt profile of one width.
 
         Args:
-            density: on a grid that is fine enough.
-            two_theta: degrees, where the pattern is wanted.
+            density: density on a sufficiently fine grid.
+            two_theta: angles of the pattern, degrees.
             fwhm: full width at half maximum, degrees.
-            eta: Lorentzian part, 0 to 1.
+            eta: Lorentzian fraction, 0 to 1.
         """
         profile = pseudo_voigt(np.asarray(two_theta)[:, None] - self.two_theta, fwhm, eta)
         return profile @ self.areas(density)

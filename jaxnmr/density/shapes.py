@@ -1,7 +1,7 @@
-"""Densities of free atoms as sums of Gaussians, of their valence electrons or of all (host).
+"""Densities of free atoms as sums of Gaussians, for valence electrons or all electrons (host).
 
-Valence atoms: spin-averaged Hartree-Fock atoms with GTH-PBE pseudopotentials, fitted by ``tools/fit_valence_atoms.py``; their
-density is hollow where the pseudopotential has taken the core away. All-electron atoms: form factors of X-rays, see
+Valence atoms: spin-averaged Hartree-Fock atoms with GTH-PBE pseudopotentials, fitted by ``tools/fit_valence_atoms.py``;
+their density is hollow where the pseudopotential replaces the core. All-electron atoms: X-ray form factors, see
 `jaxnmr.diffraction.scattering`.
 """
 
@@ -24,13 +24,13 @@ _VALENCE = Path(__file__).with_name("valence_atoms.json")
 
 
 class Gaussians(NamedTuple):
-    """``f(s) = sum of a exp(-b s²)`` with ``s = sin(theta)/lambda``, a row for every kind of atom.
+    """``f(s) = sum of a exp(-b s²)`` with ``s = sin(theta)/lambda``, one row per kind of atom.
 
-    Each Gaussian is a normal distribution of ``a`` electrons with the mean-square width ``b/(8 pi²)`` along every axis.
+    Each Gaussian is a normal distribution of ``a`` electrons with mean-square width ``b/(8 pi²)`` along every axis.
 
     Attributes:
         a: electrons.
-        b: Å², 0 for a point (the constant of the form factors of X-rays).
+        b: Å², 0 for a point (the constant of X-ray form factors).
     """
 
     a: Float[np.ndarray, "species gaussians"]
@@ -42,16 +42,17 @@ def atom_gaussians(species: Sequence[str], atoms: AtomKind = "valence") -> Gauss
 
     Args:
         species: type symbols, ``"O"``, ``"Ca2+"``, ``"D"``.
-        atoms: ``"valence"``, neutral atoms without their cores whatever the charge, or ``"all-electron"``, neutral atoms and ions.
+        atoms: ``"valence"``, neutral atoms without their cores whatever the charge, or ``"all-electron"``, neutral
+            atoms and ions.
 
     Raises:
-        ConventionError: an element that is not tabulated.
-        ParameterError: another kind of atoms.
+        ConventionError: an element is not tabulated.
+        ParameterError: the kind of atoms is unknown.
     """
     if atoms not in KINDS:
         raise ParameterError(f"atoms is {atoms!r}; expected 'valence' or 'all-electron'")
     if atoms == "all-electron":
-        # the wavelength is that of the dispersion, which is no part of a density
+        # the wavelength only affects dispersion, which is not part of a density
         found = scattering_factors(tuple(species), "xray", 1.0)
         a, b, c = (np.asarray(x, dtype=float) for x in (found.a, found.b, found.c))
         return Gaussians(np.column_stack([a, c]), np.column_stack([b, np.zeros(len(c))]))
@@ -66,12 +67,12 @@ def atom_gaussians(species: Sequence[str], atoms: AtomKind = "valence") -> Gauss
 
 
 def electrons_of(symbol: str, atoms: AtomKind = "valence") -> float:
-    """Electrons of an atom: ``f(0)``; raises as :func:`atom_gaussians`."""
+    """Return the electrons of an atom: ``f(0)``; raises as :func:`atom_gaussians`."""
     return float(atom_gaussians((symbol,), atoms).a.sum())
 
 
 def valence_elements() -> tuple[str, ...]:
-    """Elements with a valence atom."""
+    """List the elements that have a valence atom."""
     return tuple(_valence_atoms())
 
 

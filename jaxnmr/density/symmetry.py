@@ -8,12 +8,12 @@ from ..crystal import SpaceGroup, metric
 from ..errors import SymmetryError
 from .grid import Density, Shape, frequencies
 
-# relative, by which the metric of a cell may differ from one that the group allows
+# largest relative deviation of the cell metric from one that the group allows
 _METRIC = 1e-3
 
 
 def fits_grid(group: SpaceGroup, shape: Shape) -> bool:
-    """Whether every operation takes points of the grid to points of the grid (host)."""
+    """Return whether every operation maps grid points to grid points (host)."""
     n = np.array(shape)
     turned = group.rotations * n[:, None] / n
     moved = group.translations * n
@@ -21,9 +21,9 @@ def fits_grid(group: SpaceGroup, shape: Shape) -> bool:
 
 
 def fitting_shape(group: SpaceGroup, shape: Shape) -> Shape:
-    """The smallest grid that a group takes to itself, with at least the points asked for (host).
+    """Return the smallest grid compatible with a group, with at least the points requested (host).
 
-    Axes that the group exchanges get the same number of points, all of them multiples of what its translations need.
+    Axes exchanged by the group get equal numbers of points, multiples of what its translations require.
     """
     mixed = (group.rotations != 0).any(axis=0)
     linked = np.linalg.matrix_power((mixed | mixed.T | np.eye(3, dtype=bool)).astype(int), 3) > 0
@@ -38,11 +38,11 @@ def fitting_shape(group: SpaceGroup, shape: Shape) -> Shape:
 
 
 def symmetrised(density: Density, group: SpaceGroup) -> Density:
-    """The mean of ``rho(R x + t)`` over all operations; traceable in the values.
+    """Average ``rho(R x + t)`` over all operations; traceable in the values.
 
-    On a grid that the group takes to itself (:func:`fits_grid`) it is the mean of the values, exactly. On another it is the mean of
-    the structure factors, ``F(h) = <F(h R) exp(2 pi i h·t)>``, of those reflections all of whose equivalents the grid holds; the
-    others become zero.
+    On a grid compatible with the group (:func:`fits_grid`) this is exactly the mean of the values. Otherwise it is the
+    mean of the structure factors, ``F(h) = <F(h R) exp(2 pi i h·t)>``, of reflections all of whose equivalents the grid
+    holds; the others become zero.
 
     Raises:
         SymmetryError: the cell does not have the metric of the group.
@@ -79,7 +79,7 @@ def symmetrised(density: Density, group: SpaceGroup) -> Density:
 
 
 def _images(rotation: np.ndarray, translation: np.ndarray, shape: np.ndarray) -> Int[np.ndarray, " points"]:
-    """Where an operation takes the points of a grid, as places among its values."""
+    """Return the image of each grid point under an operation, as indices among its values."""
     turned = np.round(rotation * shape[:, None] / shape).astype(int)
     moved = np.round(translation * shape).astype(int)
     i, j, k = np.ogrid[: shape[0], : shape[1], : shape[2]]

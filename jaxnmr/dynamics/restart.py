@@ -32,10 +32,11 @@ def write_state(path: str | Path, state: State, *, of: str) -> Path:
     acting = state.acting
     arrays: dict[str, Any] = {
         "positions": state.positions, "vectors": state.vectors, "velocities": state.velocities, "energy": acting.energy,
-        "forces": acting.forces, "virial": acting.virial, "key": jax.random.key_data(state.key), "step": state.step, "format": _FORMAT, "of": of,
+        "forces": acting.forces, "virial": acting.virial, "key": jax.random.key_data(state.key), "step": state.step,
     }  # fmt: skip
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]  # its own keywords
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(buffer, **(arrays | {"format": np.asarray(_FORMAT), "of": np.asarray(of)}))
     return write_atomically(path, buffer.getvalue())
 
 

@@ -85,7 +85,8 @@ def primitive_rings(network: Network, *, most: int = MOST) -> Rings:
             elif size == best[0]:
                 best[1] += 1
         pairs = combinations(neighbours[atom], 2)
-        symbols.append(tuple(sorted(tuple(smallest.get(frozenset(pair), (0, 0))) for pair in pairs)))
+        found = [smallest.get(frozenset(pair), [0, 0]) for pair in pairs]
+        symbols.append(tuple(sorted((size, count) for size, count in found)))
     return Rings(through=through, shortest=tuple(symbols))
 
 

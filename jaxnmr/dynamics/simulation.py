@@ -170,7 +170,7 @@ def simulate(
         if float(margin) <= 0:
             plan, renewals = _renewed(plan, at(state), int(state.step)), renewals + 1
         time += (int(state.step) - begun) * float(now.timestep_fs)
-        yield _frame(state, crystal, masses, sums, time, renewals)
+        yield _frame(state, crystal, masses, sums, time, renewals, now.thermostat)
 
 
 def _renewed(plan: Any, crystal: Crystal, step: int) -> Any:
@@ -187,17 +187,21 @@ def _time_of(state: State, asked: Callable[[float], Ensemble]) -> float:
     return float(int(state.step)) * float(asked(0.0).timestep_fs)
 
 
-def _frame(state: State, crystal: Crystal, masses: np.ndarray, sums: Sums, time: float, renewals: int) -> Frame:
+def _frame(
+    state: State, crystal: Crystal, masses: np.ndarray, sums: Sums, time: float, renewals: int, thermostat: bool
+) -> Frame:
     state = jax.device_get(state)
     count = float(sums.steps)
     kinetic = float(kinetic_energy(np.asarray(state.velocities), masses))
+    # without a thermostat the centre of mass stays at rest
+    freedom = 3.0 * len(masses) - (0.0 if thermostat else 3.0)
     return Frame(
         state=state,
         template=crystal,
         time_fs=time,
         total_ev=float(state.acting.energy) + kinetic,
         potential_ev=float(sums.potential) / count,
-        temperature_k=2.0 * float(sums.kinetic) / count / (3.0 * len(masses) * BOLTZMANN),
+        temperature_k=2.0 * float(sums.kinetic) / count / (freedom * BOLTZMANN),
         pressure_gpa=float(sums.pressure) / count,
         vectors=np.asarray(sums.vectors) / count,
         renewals=renewals,

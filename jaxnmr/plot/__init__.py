@@ -1,9 +1,8 @@
-"""Pictures of a refinement: the fitted pattern or spectrum, correlations, convergence, what fixes what.
+"""Figures of a refinement: fitted patterns and spectra, correlations, convergence, information by data set.
 
-Every function takes a :class:`~jaxnmr.refinement.result.RefinementResult`, returns a matplotlib ``Figure`` and shows
-nothing by itself; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are those of Okabe and Ito, which people
-with any colour vision tell apart, and no information is carried by colour alone. Pictures of learned tensors are in
-:mod:`jaxnmr.plot.models`.
+Every function takes a :class:`~jaxnmr.refinement.result.RefinementResult` and returns a matplotlib ``Figure`` without
+showing it; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are the colour-blind-safe palette of Okabe and
+Ito, and no information is carried by colour alone. Figures of learned tensors are in :mod:`jaxnmr.plot.models`.
 """
 
 from . import density, dynamics, models, screening, series, solving

@@ -1,4 +1,4 @@
-"""A unit cell as it is seen in space: atoms, bonds and edges, what is near before what is far."""
+"""Drawing of a unit cell in space: atoms, bonds and edges, sorted by depth."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 Colour = tuple[float, float, float]
 
-# from where the cell is seen: a comes towards the viewer, b goes to the right, c upwards
+# viewing direction: a points towards the viewer, b to the right, c upwards
 _AZIMUTH, _ELEVATION = np.radians(22.0), np.radians(14.0)
-# fractions of a cell; atoms on its faces are drawn on the opposite ones, too
+# fraction of a cell; atoms this close to a face are also drawn on the opposite one
 _ON_FACE = 0.01
-# bonds, in sums of covalent radii; those among metals, whose radii in Å are larger, would only hide the others
+# maximum bond length in sums of covalent radii; bonds between metals, with radii above this in Å, would hide the others
 _BOND, _METAL = 1.15, 1.15
-# each piece of a line has a depth of its own
+# each piece of a line has its own depth
 _PIECES = 16
-# this part of the colour is lost at the far end
+# fraction of the colour that is lost at the far end
 _FADE = 0.5
 _STICK, _EDGE = (0.4, 0.4, 0.4), (0.0, 0.0, 0.0)
 _CORNERS = np.array(list(product((0.0, 1.0), repeat=3)))
 
 
 class _Part(NamedTuple):
-    """A disc or a piece of a line with its height towards the viewer; lines have no filling."""
+    """A disc or a piece of a line with its depth along the view; lines have no filling."""
 
     height: float
     path: Path
@@ -43,15 +43,15 @@ class _Part(NamedTuple):
 
 
 def draw_cell(axes: Axes, crystal: Crystal, *, radius: float = 0.5) -> list[str]:
-    """Draw a unit cell, seen a little from the side and from above, on axes that are scaled to it.
+    """Draw a unit cell, viewed slightly from the side and from above, on axes scaled to it.
 
     Args:
-        axes: where.
+        axes: axes to draw into.
         crystal: the structure.
-        radius: of the discs, in covalent radii.
+        radius: radius of the discs, in covalent radii.
 
     Returns:
-        The elements that were drawn.
+        The elements drawn.
     """
     from matplotlib.collections import PathCollection
     from matplotlib.colors import to_rgb
@@ -97,7 +97,7 @@ def draw_cell(axes: Axes, crystal: Crystal, *, radius: float = 0.5) -> list[str]
 
 
 def _view() -> np.ndarray:
-    """``(3, 3)``: Cartesian axes, a along x, in rows; right, up and towards the viewer in columns."""
+    """Return ``(3, 3)``: Cartesian axes, a along x, in rows; right, up and towards the viewer in columns."""
     near = np.array([
         np.cos(_ELEVATION) * np.cos(_AZIMUTH), np.cos(_ELEVATION) * np.sin(_AZIMUTH), np.sin(_ELEVATION)
     ])  # fmt: skip
@@ -106,7 +106,7 @@ def _view() -> np.ndarray:
 
 
 def _with_faces(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fractional coordinates with the images of what lies on faces, edges and corners, and the atom of each."""
+    """Return fractional coordinates with images of atoms on faces, edges and corners, and the atom of each."""
     images, owners = [], []
     for k, point in enumerate(xyz):
         apart = point - np.round(point)
@@ -118,7 +118,7 @@ def _with_faces(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sticks(places: np.ndarray, radii: np.ndarray, radius: float) -> list[_Part]:
-    """Bonds between the atoms that are drawn, from disc to disc."""
+    """Make bonds between the drawn atoms, from disc to disc."""
     between = places[None] - places[:, None]
     distance = np.linalg.norm(between, axis=-1)
     close = (distance < _BOND * (radii[:, None] + radii[None])) & (distance > 0.5)
@@ -126,7 +126,7 @@ def _sticks(places: np.ndarray, radii: np.ndarray, radius: float) -> list[_Part]
     parts = []
     for i, j in zip(*np.nonzero(np.triu(close)), strict=True):
         along = between[i, j] / distance[i, j]
-        # a line that began in the middle would end before the disc of which it is a part
+        # a line starting at the centre would be sorted behind the disc it belongs to
         parts += _line(
             places[i] + 0.9 * radius * radii[i] * along, places[j] - 0.9 * radius * radii[j] * along, _STICK, 1.6
         )
@@ -146,7 +146,7 @@ def _line(start: np.ndarray, end: np.ndarray, colour: Colour, width: float) -> l
 
 
 def _fading(corners: np.ndarray) -> Callable[[Colour, float], Colour]:
-    """Colours lose themselves in the paper with the distance from the viewer."""
+    """Return a function that fades colours towards white with the distance from the viewer."""
     far, near = float(corners[:, 2].min()), float(corners[:, 2].max())
 
     def faded(colour: Colour, height: float) -> Colour:
@@ -158,7 +158,7 @@ def _fading(corners: np.ndarray) -> Callable[[Colour, float], Colour]:
 
 
 def _scale(axes: Axes, places: np.ndarray, radii: np.ndarray, corners: np.ndarray) -> None:
-    """A square, so that pictures side by side have one size, with room for the letters of the axes beyond their ends."""
+    """Scale to a square, so that adjacent figures have one size, with room for axis labels beyond the axes."""
     low = np.minimum((places - radii[:, None]).min(axis=0), corners.min(axis=0))
     high = np.maximum((places + radii[:, None]).max(axis=0), corners.max(axis=0))
     room = 0.07 * float((high - low).max())

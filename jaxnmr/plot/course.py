@@ -1,4 +1,4 @@
-"""How a refinement went and what its parameters have to do with each other."""
+"""Course of a refinement, and correlations of its parameters."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @checked
 def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figure:
-    """Correlation matrix of the refined parameters as a map.
+    """Plot the correlation matrix of the refined parameters as a map.
 
-    Values that follow others by symmetry or a tie are left out.
+    Parameters fixed to others by symmetry or a tie are left out.
 
     Args:
-        fit: the result of a refinement.
-        annotate: write the coefficients (in per cent) into the squares; by default up to 24 parameters.
+        fit: result of a refinement.
+        annotate: write the coefficients (in per cent) into the squares; by default for up to 24 parameters.
 
     Returns:
-        The figure; an explanation instead of a map when fewer than two parameters were refined.
+        The figure; an explanation instead of a map if fewer than two parameters were refined.
     """
     import matplotlib.pyplot as plt
 
@@ -69,7 +69,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
 
 @checked
 def convergence(fit: RefinementResult) -> Figure:
-    """χ² and the weighted R factor of every histogram and spectrum, step by step, stages apart."""
+    """Plot χ² and the weighted R factor of every histogram and spectrum by step, with stages marked."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
@@ -99,7 +99,7 @@ def convergence(fit: RefinementResult) -> Figure:
             label = f"{term}  ({percent[kept][-1]:.2f} %)" if kept.any() else term
             lower.plot(step[kept], percent[kept], label=label, **style)
         if not curves:
-            # no agreement factor of a pattern or spectrum: how far the steps went
+            # no pattern or spectrum has an agreement factor: plot the size of the steps
             shift = np.array([s.shift_over_esd for s in fit.steps])
             lower.plot(
                 step[kept], shift[kept], "-o", color=PHASES[0], markersize=4, linewidth=1.3, label="largest shift"
@@ -120,13 +120,13 @@ def convergence(fit: RefinementResult) -> Figure:
 
 
 def correlation_matrix(fit: RefinementResult) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the refined numbers and their correlation matrix ``(n, n)``."""
+    """Return names of the refined numbers and their correlation matrix ``(n, n)``."""
     place = {label: k for k, label in enumerate(fit.parameters.labels)}
     names = tuple(fit.parameters.free_names)
     rows = np.array([place[name] for name in names], dtype=int)
     covariance = np.asarray(fit.covariance, dtype=float)[np.ix_(rows, rows)]
     esd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    esd = np.where(esd > 0, esd, 1.0)  # an undetermined parameter without uncertainty correlates with nothing
+    esd = np.where(esd > 0, esd, 1.0)  # an undetermined parameter without an uncertainty is uncorrelated
     return names, np.clip(covariance / np.outer(esd, esd), -1.0, 1.0)
 
 

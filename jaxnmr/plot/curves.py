@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @checked
 def curve(fit: RefinementResult, name: str | None = None, *, axes: Axes | None = None) -> Figure:
-    """Observed, calculated and difference curve of a term that is neither pattern nor spectrum, with its parts.
+    """Plot the observed, calculated and difference curves of a term other than a pattern or spectrum, with its parts.
 
     Args:
-        fit: the result of a refinement.
-        name: the term; may be left out when it shows the only curve.
+        fit: result of a refinement.
+        name: name of the term; may be omitted if it has the only curve.
         axes: draw into these axes instead of a new figure.
 
     Returns:
         The figure.
 
     Raises:
-        ParameterError: no curve of that name.
+        ParameterError: there is no curve of that name.
     """
     import matplotlib.pyplot as plt
 

@@ -1,4 +1,4 @@
-"""Sections through electron densities, and surfaces of one value."""
+"""Sections through electron densities, and isosurfaces."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..density import Density
 
-# how many contours, from which share of the highest value in the section on
+# number of contours, and the lowest as a fraction of the highest value in the section
 _CONTOURS, _LOWEST = 10, 0.02
-# Å, atoms that are further from the plane are not marked
+# Å, atoms further from the plane are not marked
 _NEAR = 0.5
 _AXES = "abc"
 
@@ -29,17 +29,17 @@ _AXES = "abc"
 def section(
     density: Density, *, axis: str = "c", at: float = 0.0, crystal: Crystal | None = None, levels: Sequence[float] | None = None
 ) -> Figure:  # fmt: skip
-    """Contours of a density in the plane of two axes of the cell, to scale, with the atoms in it.
+    """Plot contours of a density in the plane of two cell axes, to scale, with the atoms in it.
 
     Args:
-        density: of which.
-        axis: ``"a"``, ``"b"`` or ``"c"``, the axis that is cut.
-        at: fractional coordinate along it; of the planes of the grid the nearest is shown.
-        crystal: whose atoms within 0.5 Å of the plane are marked; with the cell of the density.
-        levels: of the contours in e/Å³, rising; ten in ratios of one to the next when not given.
+        density: density to plot.
+        axis: ``"a"``, ``"b"`` or ``"c"``, the axis perpendicular to which it is cut.
+        at: fractional coordinate along it; the nearest grid plane is shown.
+        crystal: structure with the cell of the density; its atoms within 0.5 Å of the plane are marked.
+        levels: contour levels in e/Å³, increasing; by default ten in a geometric series.
 
     Raises:
-        ParameterError: another axis, or a section without a value above 0 and no levels.
+        ParameterError: another axis, or a section without positive values and no levels.
     """
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
@@ -51,7 +51,7 @@ def section(
     values = np.asarray(density.values, dtype=float)
     n = values.shape[across]
     plane = round(at * n) % n
-    # the first points again at the end, so that the whole cell is shown
+    # repeat the first points at the end, so that the whole cell is shown
     cut = np.pad(np.take(values, plane, across), ((0, 1), (0, 1)), mode="wrap")
     if levels is None and cut.max() <= 0.0:
         raise ParameterError(f"no value of the section at {axis} = {plane / n:.3f} is above 0: give levels")
@@ -70,7 +70,7 @@ def section(
     with styled():
         figure, ax = plt.subplots(figsize=(5.6, 0.9 + 4.3 * up[1] / width), layout="constrained")
         norm = LogNorm(heights[0], heights[-1]) if heights[0] > 0.0 and len(heights) > 1 else None
-        # a density of waves may be below 0 between its atoms, which a logarithmic scale of colours has no place for
+        # densities made of waves may be negative between atoms, where a logarithmic colour scale is undefined
         shown = cut if norm is None else np.maximum(cut, 1e-3 * heights[0])
         lines = ax.contour(x, y, shown, levels=heights, cmap="viridis", norm=norm, linewidths=0.9)
         ax.clabel(lines, levels=heights[1::3], fmt="%.2g", fontsize=7)
@@ -87,10 +87,10 @@ def section(
 
 
 def _mark(ax, crystal: Crystal, across: int, along: tuple[int, int], at: float, directions: np.ndarray) -> None:
-    """Atoms near a plane, those on an edge of the cell at all of its equivalents."""
+    """Mark atoms near a plane, those on a cell edge at all equivalent places."""
     full = crystal.expand()
     xyz = np.asarray(full.fractional, dtype=float)
-    # distance of the planes that bound the cell
+    # distance between opposite faces of the cell
     height = 1.0 / np.linalg.norm(np.linalg.inv(np.asarray(full.lattice, dtype=float))[:, across])
     off = xyz[:, across] - at
     near = np.abs(off - np.round(off)) * height < _NEAR
@@ -108,15 +108,15 @@ def _mark(ax, crystal: Crystal, across: int, along: tuple[int, int], at: float, 
 def cloud(
     density: Density, *, level: float | None = None, crystal: Crystal | None = None, most: int = 30_000
 ) -> Figure:
-    """The surface of one value of a density as points in space, with the atoms in it.
+    """Plot an isosurface of a density as points in space, with the atoms.
 
-    Points lie where the value is crossed between neighbours of the grid, so that the surface is exact though no mesh is made.
+    Points lie where the value is crossed between neighbouring grid points, so the surface is exact without a mesh.
 
     Args:
-        density: of which.
-        level: e/Å³; the value that a third of all electrons lie above when not given.
-        crystal: whose atoms are shown.
-        most: points drawn; of more some are left out, evenly.
+        density: density to plot.
+        level: e/Å³; by default the value above which a third of all electrons lie.
+        crystal: structure whose atoms are shown.
+        most: largest number of points; beyond it points are thinned evenly.
 
     Raises:
         ParameterError: the density does not cross the level.
@@ -167,12 +167,12 @@ def lines(
     calculated: Sequence[float] | np.ndarray,
     sigma: Sequence[float] | np.ndarray,
 ) -> Figure:
-    """Square roots of areas of lines over 1/d, observed with their uncertainties and calculated, and their differences.
+    """Plot square roots of line areas over 1/d, observed with uncertainties and calculated, and their differences.
 
     Args:
         d_star: ``1/d`` of the lines, 1/Å.
         observed, calculated: areas on one scale.
-        sigma: standard deviations of the observed ones.
+        sigma: standard deviations of the observed areas.
     """
     import matplotlib.pyplot as plt
 
@@ -197,7 +197,7 @@ def lines(
 
 
 def _crossings(values: np.ndarray, level: float) -> np.ndarray:
-    """Fractional coordinates of where a value lies between neighbours along an axis, by linear interpolation."""
+    """Return fractional coordinates where a value is crossed along an axis, by linear interpolation."""
     found = []
     for axis in range(3):
         there = np.roll(values, -1, axis)
@@ -215,7 +215,7 @@ def _edges() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def training(train: Sequence[float], held_out: Sequence[float]) -> Figure:
-    """Mean squared errors of coefficients by epoch, of crystals trained with and of others."""
+    """Plot mean squared errors of coefficients by epoch, for training and held-out crystals."""
     import matplotlib.pyplot as plt
 
     with styled():

@@ -1,4 +1,4 @@
-"""Pictures of spin echoes: curves, and what in them tells which parameter."""
+"""Figures of spin echoes: curves, and their sensitivity to parameters."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST = 6
 
 @checked
 def echoes(echo: Echo, time: np.ndarray | None = None) -> Figure:
-    """Magnitudes of echo curves.
+    """Plot magnitudes of echo curves.
 
     Args:
-        echo: the curves; of many the first six are drawn.
-        time: in µs, where the curves have none of their own.
+        echo: the curves; at most six are drawn.
+        time: times in µs, if the curves have none.
 
     Returns:
         The figure.
@@ -46,17 +46,17 @@ def echoes(echo: Echo, time: np.ndarray | None = None) -> Figure:
 
 @checked
 def echo_fit(fit: RefinementResult, name: str | None = None) -> Figure:
-    """Observed and calculated curve of an `EchoTerm`, with what another draw of frequencies would change.
+    """Plot observed and calculated curves of an `EchoTerm`, with the scatter of another draw of frequencies.
 
     Args:
-        fit: the result of a refinement.
-        name: the term; may be left out when it is the only one of its kind.
+        fit: result of a refinement.
+        name: name of the term; may be omitted if it is the only one of its kind.
 
     Returns:
         The figure.
 
     Raises:
-        ParameterError: no echo of that name.
+        ParameterError: there is no echo of that name.
     """
     import matplotlib.pyplot as plt
 
@@ -80,10 +80,10 @@ def echo_fit(fit: RefinementResult, name: str | None = None) -> Figure:
 
 @checked
 def sensitivity(known: Knowable, time: np.ndarray) -> Figure:
-    """When a curve tells which parameter: its change by one standard deviation of the best linear estimator, and what draws do.
+    """Plot the change of a curve by one standard deviation of each parameter (best linear estimator), and by draws.
 
     Args:
-        known: as of ``jaxnmr.refinement.echo_knowledge``.
+        known: result of ``jaxnmr.refinement.echo_knowledge``.
         time: ``(points,)`` in µs.
 
     Returns:
@@ -108,7 +108,7 @@ def sensitivity(known: Knowable, time: np.ndarray) -> Figure:
         lost = [name for k, name in enumerate(known.names) if not np.isfinite(known.deviations[k])]
         if lost:
             axes.set_title(f"not determined: {', '.join(lost)}", loc="right")
-        # far below the noise nothing is to be seen
+        # nothing is visible far below the noise
         axes.set_ylim(bottom=1e-2 * known.noise)
         axes.set_xlabel("time / µs")
         axes.set_ylabel("change of M")

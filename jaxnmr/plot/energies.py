@@ -1,4 +1,4 @@
-"""Energy and data: how they agree along a refinement, and where they pull apart."""
+"""Energy against data: agreement along a refinement, and sites where they disagree."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
     from ..refinement.result import RefinementResult
 
-# sites that a picture has room for
+# most sites shown in a figure
 _MOST = 40
 
 
 def energy(fit: RefinementResult, name: str | None = None) -> Figure:
-    """χ² of the energy and of the data step by step, and how far every site is from the minimum of the energy.
+    """Plot χ² of energy and data by step, and the distance of every site from the energy minimum.
 
     Args:
-        fit: the result of a refinement with an `EnergyTerm`.
-        name: of the term, where there are several.
+        fit: result of a refinement with an `EnergyTerm`.
+        name: name of the term, if there are several.
 
     Returns:
-        The figure. Left: χ² per observation of every term. Right: the distance of every site from where the energy alone would
-        have it, with the refined standard uncertainty as a bar, before how well the model knows the place (1 and 2 σ); of many
-        sites, those that differ most.
+        The figure. Left: χ² per observation of every term. Right: distance of every site from its position in the
+        energy minimum, with the refined standard uncertainty as a bar, in front of the uncertainty of the model (1 and
+        2 σ); of many sites, those that differ most.
 
     Raises:
-        ParameterError: no such term.
+        ParameterError: there is no such term.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator

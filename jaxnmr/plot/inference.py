@@ -1,4 +1,4 @@
-"""Pictures of posteriors: marginal densities, estimates against the truth, and how probable families are."""
+"""Figures of posteriors: marginal densities, estimates against true values, probabilities of families."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _DRAWS = 2000
 
 
 def posteriors(inferred: Inferred) -> Figure:
-    """Marginal posteriors of every parameter of the first curves, over the whole prior; those not determined are their prior.
+    """Plot marginal posteriors of every parameter of the first curves over the prior range.
 
     Args:
-        inferred: n posteriors; of the first six histograms of samples are drawn.
+        inferred: n posteriors; sample histograms of the first six are drawn.
 
     Returns:
         The figure.
@@ -58,7 +58,7 @@ def posteriors(inferred: Inferred) -> Figure:
 
 
 def parity(inferred: Inferred, truth: np.ndarray) -> Figure:
-    """Posterior means with 68 % intervals against true parameters.
+    """Plot posterior means with 68 % intervals against true parameters.
 
     Args:
         inferred: n posteriors.
@@ -86,10 +86,10 @@ def parity(inferred: Inferred, truth: np.ndarray) -> Figure:
 
 
 def family_probabilities(names: Sequence[str], probabilities: np.ndarray) -> Figure:
-    """How probable each family is for each of the first curves: bars that add up to 1.
+    """Plot the probability of each family for the first curves: bars that add up to 1.
 
     Args:
-        names: of the f families.
+        names: names of the f families.
         probabilities: ``(n, f)``; the first 40 are drawn.
 
     Returns:
@@ -115,10 +115,10 @@ def family_probabilities(names: Sequence[str], probabilities: np.ndarray) -> Fig
 
 
 def reliability(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """How often families are the true one against how probable they were said to be, for every noise.
+    """Plot the observed frequency of families against their stated probability, for every noise.
 
     Args:
-        scores: by noise, as of `ToldApart.to_dict`.
+        scores: scores by noise, from `ToldApart.to_dict`.
 
     Returns:
         The figure.

@@ -1,4 +1,4 @@
-"""Which data fix which atoms and parameters."""
+"""Information of each data set on atoms and parameters."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++")
 
 @checked
 def information(fit: RefinementResult, *, parameters: bool | None = None) -> Figure:
-    """What every term adds to what is known of the atoms: bars of shares, and uncertainties with one term left out.
+    """Plot the share of every term in the information on atoms, and uncertainties with one term left out.
 
     Args:
-        fit: the result of a refinement.
-        parameters: show all refined parameters instead of the positions of atoms; by default only where no position was
-            refined.
+        fit: result of a refinement.
+        parameters: show all refined parameters instead of atomic positions; by default only if no position was refined.
 
     Returns:
-        The figure. Left: shares of the terms, see `jaxnmr.refinement.information.Information`. Right: the standard uncertainty (full dot,
-        Å for atoms, otherwise relative to it), and that without each term; an arrow where it is then undetermined.
+        The figure. Left: shares of the terms, see `jaxnmr.refinement.information.Information`. Right: the standard
+        uncertainty (full dot, Å for atoms, otherwise relative to it), and that without each term; an arrow if it is
+        then undetermined.
 
     Raises:
-        ParameterError: nothing was refined, or no position although atoms are asked for.
+        ParameterError: nothing was refined, or no position although atoms are requested.
     """
     import matplotlib.pyplot as plt
 
@@ -52,7 +52,7 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
         without = np.array([[atom.without[t] for t in info.terms] for atom in info.atoms])
     place = np.arange(len(rows))[::-1]
     with styled({"ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
-        # the legend stands beside the panels, a line for every bar and every mark
+        # the legend is beside the panels, with a line for every bar and every marker
         height = max(1.0 + 0.27 * len(rows), 0.6 + 0.42 * (len(info.terms) + 1))
         figure, (left, right) = plt.subplots(
             1, 2, sharey=True, figsize=(10.0, height), layout="constrained", width_ratios=(1.2, 1.0)

@@ -1,6 +1,6 @@
-"""Pictures of learned tensors: the course of a training, predictions against labels, errors of orientation.
+"""Figures of learned tensors: learning curves, predictions against labels, errors of orientation.
 
-Every function returns a matplotlib ``Figure`` and shows nothing by itself, like those of :mod:`jaxnmr.plot`.
+Every function returns a matplotlib ``Figure`` without showing it, like those of :mod:`jaxnmr.plot`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 
 
 def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
-    """Loss of training and validation after every epoch, one pair of lines per member.
+    """Plot training and validation loss by epoch, one pair of lines per member.
 
     Args:
-        histories: of every member.
+        histories: histories of all members.
     """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
@@ -57,16 +57,16 @@ def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
 
 
 def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
-    """Predicted against computed isotropic shielding, span and asymmetry, or ``|C_Q|`` and asymmetry, of every element.
+    """Plot predicted against computed isotropic shielding, span and asymmetry, or ``|C_Q|`` and asymmetry, by element.
 
-    The size of ``C_Q`` is drawn, as spectra show it: its sign turns over where the asymmetry passes 1.
+    The magnitude of ``C_Q`` is shown, as observed in spectra: its sign changes where the asymmetry passes 1.
 
     Args:
-        comparisons: by element.
-        title: above the picture.
+        comparisons: comparisons by element.
+        title: title above the figure.
 
     Raises:
-        DataError: nothing to draw.
+        DataError: there is nothing to draw.
     """
     import matplotlib.pyplot as plt
 
@@ -74,7 +74,7 @@ def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
     if not rows:
         raise DataError("there is nothing to compare: no labelled atom")
     panels_each = max(len(panels) for panels in rows.values())
-    # elements side by side where they are more than the panels of each: a page is wider than high
+    # elements side by side if they outnumber the panels of each: a page is wider than it is high
     wide = len(rows) > panels_each
     shape = (panels_each, len(rows)) if wide else (len(rows), panels_each)
     with styled():
@@ -102,16 +102,17 @@ def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
 
 
 def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
-    """How many principal frames are off by less than an angle: cumulative distribution, a line per element.
+    """Plot the cumulative distribution of the angular errors of principal frames, a line per element.
 
-    The grey line is that of frames turned at random: the smallest of the four equivalent rotations is then 0 to 120 degrees.
+    The grey line is for randomly oriented frames: the smallest of the four equivalent rotations then spans 0 to 120
+    degrees.
 
     Args:
-        comparisons: by element.
-        title: above the picture.
+        comparisons: comparisons by element.
+        title: title above the figure.
 
     Raises:
-        DataError: nothing to draw.
+        DataError: there is nothing to draw.
     """
     import matplotlib.pyplot as plt
 
@@ -147,7 +148,7 @@ def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Fi
 
 
 def _panels(comparison: Comparison) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Label, unit, predicted and true of what is drawn."""
+    """List label, unit, predicted and true values to plot."""
     values = comparison.values()
     if comparison.quantity == "shielding":
         labels = (("iso", "σiso", "ppm"), ("span", "span", "ppm"), ("eta", "η", ""))

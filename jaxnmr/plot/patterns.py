@@ -1,4 +1,4 @@
-"""The fitted powder pattern."""
+"""Fitted powder patterns."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def pattern(
     scale: Literal["linear", "sqrt"] = "linear",
     axes: Axes | None = None,
 ) -> Figure:
-    """Observed, calculated and difference pattern of one histogram, with the reflections of every phase.
+    """Plot the observed, calculated and difference pattern of one histogram, with the reflections of every phase.
 
     Args:
-        fit: the result of a refinement.
-        name: the histogram; may be left out when there is only one.
-        zoom: 2theta range in degrees shown enlarged in a second panel, ``"auto"`` for the range where most is
-            going on, ``None`` for no second panel. Not used with ``axes``.
-        scale: ``"sqrt"`` plots square roots of intensities, which shows weak peaks and evens out counting noise.
+        fit: result of a refinement.
+        name: name of the histogram; may be omitted if there is only one.
+        zoom: 2theta range in degrees shown enlarged in a second panel, ``"auto"`` for the most crowded range, ``None``
+            for no second panel. Not used with ``axes``.
+        scale: ``"sqrt"`` plots square roots of intensities, which shows weak peaks and equalises counting noise.
         axes: draw into these axes instead of a new figure.
 
     Returns:
         The figure.
 
     Raises:
-        ParameterError: no histogram of that name.
-        ConventionError: an unknown scale, or a zoom outside the data.
+        ParameterError: there is no histogram of that name.
+        ConventionError: the scale is unknown, or the zoom is outside the data.
     """
     import matplotlib.pyplot as plt
 
@@ -87,7 +87,7 @@ def _zoom_range(data: PatternEvidence, zoom) -> tuple[float, float] | None:
 
 
 def _busiest_range(data: PatternEvidence) -> tuple[float, float]:
-    """The twelfth of the pattern with the most peaks: square roots of intensity are summed, the strongest capped."""
+    """Return the twelfth of the pattern with the most peaks, by the sum of square roots of capped intensities."""
     width = (data.x[-1] - data.x[0]) / 12
     root = np.sqrt(np.maximum(data.calculated - data.background, 0.0))
     weight = np.minimum(root, 0.4 * root.max()) * np.gradient(data.x)
@@ -100,13 +100,13 @@ def _busiest_range(data: PatternEvidence) -> tuple[float, float]:
 
 
 def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], *, legend: bool) -> None:
-    """Draw the classic picture: pattern, a row of ticks per phase, difference on the same scale below."""
+    """Draw the standard figure: pattern, a row of ticks per phase, difference on the same scale below."""
     from matplotlib.lines import Line2D
 
     inside = (data.x >= window[0]) & (data.x <= window[1])
     x = data.x[inside]
     shown = np.sqrt if scale == "sqrt" else lambda v: v
-    # net intensities fall below zero
+    # net intensities may be negative
     lowest = 0.0 if scale == "sqrt" else min(float(data.observed[inside].min()), 0.0)
     observed, calculated, background = (
         shown(np.maximum(v[inside], lowest)) for v in (data.observed, data.calculated, data.background)
@@ -129,7 +129,7 @@ def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], 
         *gapped(x, background, data.excluded), color=BACKGROUND, linewidth=1.1, linestyle=(0, (5, 2)),
         label="background", zorder=3.5,
     )  # fmt: skip
-    # each added part on the polynomial alone, where that is in the picture
+    # each added part on the polynomial background alone, if that is visible
     rest = data.background - sum(data.background_parts.values(), np.zeros_like(data.background))
     for k, part in enumerate(data.background_parts.values()):
         curve = shown(np.maximum((rest + part)[inside], lowest))
@@ -177,7 +177,7 @@ def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], 
 
 
 def _positive_ticks(axis, base: float, top: float) -> None:
-    """Label the intensity axis only where there are intensities, not along ticks and difference."""
+    """Label the intensity axis only beside intensities, not beside ticks and difference."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     ticks = [

@@ -1,4 +1,4 @@
-"""The peaks found in a powder pattern."""
+"""Peaks found in a powder pattern."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @checked
 def peaks(pattern: Pattern, peaks: Peaks, *, low: float | None = None, high: float | None = None) -> Figure:
-    """A pattern with the peaks that were found in it, their uncertainties, and the humps that were not taken for peaks.
+    """Plot a pattern with its peaks, their uncertainties, and humps not taken for peaks.
 
     Args:
-        pattern: as measured.
-        peaks: of `jn.solve.find_peaks`.
-        low, high: degrees; by default so far as peaks are listed.
+        pattern: measured pattern.
+        peaks: result of `jn.solve.find_peaks`.
+        low, high: degrees; by default the range of the listed peaks.
 
     Returns:
         The figure: square roots of intensities above, uncertainties of the positions over the widths below.
 
     Raises:
-        ConventionError: nothing of the pattern lies between these angles.
+        ConventionError: the pattern has no points between these angles.
     """
     import matplotlib.pyplot as plt
 

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %", "energy": "ΔE / meV per atom"}
 
 
-# differences up to this do not tell candidates apart
+# differences up to this do not discriminate candidates
 _CLOSE = 10.0
 _SHOWN, _ACROSS = 10, 5
 
 
 def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
-    """Figure of merit and R factor of every candidate, the best on top; what did not converge has an open symbol.
+    """Plot figure of merit and R factor of every candidate, the best on top; open symbols if not converged.
 
     Args:
-        result: of :func:`jaxnmr.screen`.
-        most: show so many of the best; candidates without a figure of merit are counted, not shown.
+        result: result of :func:`jaxnmr.screen`.
+        most: number of best candidates shown; candidates without a figure of merit are counted, not shown.
     """
     import matplotlib.pyplot as plt
 
@@ -68,14 +68,14 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
 
 
 def best_candidates(crystals: Mapping[str, Crystal], captions: Mapping[str, str]) -> Figure:
-    """Unit cells of the best ten of a ranking, with their names and what is to be said of them.
+    """Plot unit cells of the best ten candidates of a ranking, with captions.
 
     Args:
-        crystals: by the name of the candidate, the best first; the first ten are shown.
-        captions: by name, a line for below it: ``"R = 3.42 %"``; what has none stands without.
+        crystals: structures by candidate name, the best first; the first ten are shown.
+        captions: a caption line by name, ``"R = 3.42 %"``; may be missing.
 
     Raises:
-        ParameterError: no crystals.
+        ParameterError: there are no crystals.
     """
     import matplotlib.pyplot as plt
 
@@ -109,13 +109,13 @@ def _short(name: str, most: int) -> str:
 
 
 def _compressed(axis, largest: float) -> None:
-    """Differences from 0 on, with every power of ten as wide as the first where they reach far."""
+    """Scale an axis of differences from 0; for a wide range every power of ten is as wide as the first."""
     if largest <= 10.0 * _CLOSE:
         axis.set_xlim(left=0)
         return
     axis.set_xscale("symlog", linthresh=_CLOSE)
     axis.minorticks_off()
     decades = int(np.floor(np.log10(largest)))
-    # the shade ends at 10: its number would stand upon the 0
+    # the shading ends at 10, whose number would overlap the 0
     ticks = [0.0, *10.0 ** np.arange(2, decades + 1, 1 + decades // 6)]
     axis.set_xticks(ticks, [f"{tick:.0f}" if tick < 1e5 else f"$10^{{{np.log10(tick):.0f}}}$" for tick in ticks])

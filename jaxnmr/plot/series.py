@@ -1,4 +1,4 @@
-"""How what is refined in a series changes along it."""
+"""Evolution of refined quantities along a series."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..search.series.rows import SeriesResult
 
-# pictures by what they show: the quantities in them, by the last part of their name
+# kinds of figures with their quantities, by the last part of the parameter name
 KINDS: dict[str, tuple[str, ...]] = {
     "cell": ("cell", "volume"),
     "coordinates": ("xyz",),
@@ -35,14 +35,14 @@ KINDS: dict[str, tuple[str, ...]] = {
         "PQ",
     ),
 }
-# what only describes the data
+# parameters that only describe the data
 _NUISANCES = ("background", "baseline", "phase0", "phase1")
 _OTHERS = "others"
 _ACROSS = 3
 
 
 def kinds(result: SeriesResult) -> dict[str, tuple[str, ...]]:
-    """Which pictures there are, with the columns of each; backgrounds are in none of them."""
+    """Return the kinds of figures available, with the columns of each; backgrounds are in none."""
     place = {quantity: kind for kind, quantities in KINDS.items() for quantity in quantities}
     found: dict[str, list[str]] = {kind: [] for kind in (*KINDS, _OTHERS)}
     for name in result.columns:
@@ -54,18 +54,18 @@ def kinds(result: SeriesResult) -> dict[str, tuple[str, ...]]:
 
 @checked
 def evolution(result: SeriesResult, names: Sequence[str] | None = None, *, title: str = "") -> Figure:
-    """Parameters and what follows from them along a series, with standard uncertainties; agreement without names.
+    """Plot parameters and derived quantities along a series with standard uncertainties; without names, agreement.
 
-    Rows in which a value was held have open grey symbols and no uncertainty; where forward and backward end in different minima
-    the background is shaded.
+    Rows with a held value have open grey symbols and no uncertainty; rows whose forward and backward refinements end in
+    different minima are shaded.
 
     Args:
-        result: of :func:`jaxnmr.refine_series`.
-        names: columns of the result, one panel for each.
-        title: above the panels.
+        result: result of :func:`jaxnmr.refine_series`.
+        names: columns of the result, one panel each.
+        title: title above the panels.
 
     Raises:
-        ParameterError: no such column.
+        ParameterError: there is no such column.
     """
     import matplotlib.pyplot as plt
 
@@ -114,7 +114,7 @@ def _course(axis: Axes, result: SeriesResult, name: str, colour: str) -> None:
     held = known & ~free
     axis.plot(result.at[held], values[held], "o", color=GREY, markersize=2.5, fillstyle="none")
     axis.set_title(result.heading(name), loc="left")
-    # the uncertainty of what is hardly there must not decide what is seen of the rest
+    # the large uncertainty of a phase that is almost absent must not set the range of the plot
     inside = values[known & free & (esds < 5 * max(np.ptp(values[known]), 1e-300))] if known.any() else values[:0]
     if inside.size > 1 and np.ptp(inside) > 0:
         spread = np.median(esds[known & free])
@@ -138,6 +138,6 @@ def _agreement(upper: Axes, lower: Axes, result: SeriesResult) -> None:
 
 
 def _wide(low: float, high: float, at: np.ndarray) -> tuple[float, float]:
-    """A range with half a step to either side."""
+    """Extend a range by half a step on either side."""
     half = 0.5 * float(np.median(np.abs(np.diff(at)))) if len(at) > 1 else 0.5
     return min(low, high) - half, max(low, high) + half

@@ -1,4 +1,4 @@
-"""The steps from a powder pattern to a structure: lines and cells, extinctions, the search for atoms."""
+"""Steps from a powder pattern to a structure: lines and cells, extinctions, search for atoms."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from ..solve.determination.outcome import Attempt
     from ..solve.determination.seeds import SeedRow
 
-# lines further from every calculated one than this many uncertainties are left over
+# lines further from every calculated one than this many uncertainties are unexplained
 _FAR = 4.0
 
 
 def indexed(pattern: Pattern, peaks: Peaks, candidates: Sequence[CellCandidate], *, most: int = 4) -> Figure:
-    """The pattern with its lines, and where the likeliest cells have theirs.
+    """Plot the pattern with its lines, and the line positions of the most likely cells.
 
     Args:
-        pattern: what was measured.
-        peaks: found in it.
-        candidates: of an indexing, the likeliest first.
-        most: so many of them are shown.
+        pattern: measured pattern.
+        peaks: peaks found in it.
+        candidates: cells from indexing, the most likely first.
+        most: number of cells shown.
     """
     import matplotlib.pyplot as plt
 
@@ -71,8 +71,8 @@ def indexed(pattern: Pattern, peaks: Peaks, candidates: Sequence[CellCandidate],
 
 
 def calculated_lines(peaks: Peaks, candidate: CellCandidate, last: float) -> np.ndarray:
-    """Where a cell has its lines up to ``last`` degrees, its shift included."""
-    from ..solve.extraction.short import bragg  # with scipy, which pictures of other things do without
+    """Return the line positions of a cell up to ``last`` degrees, with its shift."""
+    from ..solve.extraction.short import bragg  # needs scipy, which other figures do without
 
     d_min = peaks.wavelength / (2.0 * np.sin(np.radians(min(last, 179.0)) / 2.0))
     hkl, _ = plan_reflections(candidate.group, candidate.cell, d_min)
@@ -81,17 +81,17 @@ def calculated_lines(peaks: Peaks, candidate: CellCandidate, last: float) -> np.
 
 
 def leftover(peaks: Peaks, candidate: CellCandidate) -> np.ndarray:
-    """Which lines a cell does not explain."""
+    """Return which lines a cell does not explain."""
     lines = calculated_lines(peaks, candidate, float(peaks.two_theta.max(initial=1.0)) + 1.0)
     return np.abs(peaks.two_theta[:, None] - lines).min(axis=1) > _FAR * np.maximum(peaks.sigma, 0.01)
 
 
 def extinctions(table: ExtinctionTable, *, most: int = 12) -> Figure:
-    """Evidence of the most probable extinction symbols, against that of no absences.
+    """Plot the evidence of the most probable extinction symbols, relative to no absences.
 
     Args:
-        table: of `jn.solve.extinctions`.
-        most: symbols shown.
+        table: result of `jn.solve.extinctions`.
+        most: number of symbols shown.
     """
     import matplotlib.pyplot as plt
 
@@ -99,7 +99,7 @@ def extinctions(table: ExtinctionTable, *, most: int = 12) -> Figure:
     with styled():
         figure, axis = plt.subplots(figsize=(7.6, 1.4 + 0.3 * len(rows)), layout="constrained")
         place, values = np.arange(len(rows)), np.array([row.log_evidence for row in rows])
-        # what is refuted by a strong line would hide what is left
+        # symbols refuted by a strong line would compress the scale for the others
         least = min(-2.0, -1.2 * values.max(initial=1.0))
         axis.barh(
             place, np.maximum(values, least), color=[DIFFERENCE if v >= least else GREY for v in values], height=0.6
@@ -129,11 +129,11 @@ def _first_names(groups: Sequence[SpaceGroup]) -> str:
 
 
 def search(attempts: Sequence[Attempt], *, most: int = 6) -> Figure:
-    """How R fell while atoms were searched for, in every space group that was tried.
+    """Plot R during the search for atoms, in every space group tried.
 
     Args:
-        attempts: of a determination, the best first.
-        most: searches shown.
+        attempts: attempts of a determination, the best first.
+        most: number of searches shown.
     """
     import matplotlib.pyplot as plt
 
@@ -167,11 +167,11 @@ def search(attempts: Sequence[Attempt], *, most: int = 6) -> Figure:
 
 
 def seeds(rows: Sequence[SeedRow], *, most: int = 5) -> Figure:
-    """R of the search and Rwp of the refinement of every seed, in the colour of the structure that it ended in.
+    """Plot R of the search and Rwp of the refinement of every seed, coloured by final structure.
 
     Args:
-        rows: of `jn.solve.determine_from_seeds`.
-        most: structures with a colour of their own; others are grey.
+        rows: rows of `jn.solve.determine_from_seeds`.
+        most: number of structures with their own colour; others are grey.
     """
     import matplotlib.pyplot as plt
 

@@ -41,13 +41,13 @@ def spectrum(
     components: bool = True,
     axes: Axes | None = None,
 ) -> Figure:
-    """A fitted NMR spectrum with the contribution of every site and the difference; or a spectrum that was read.
+    """Plot a fitted NMR spectrum with the contribution of every site and the difference, or a measured spectrum.
 
-    Shifts increase to the left, as is the custom.
+    Shifts increase to the left, by convention.
 
     Args:
-        fit: the result of a refinement, or a `Spectrum`.
-        name: the spectrum; may be left out when only one was fitted.
+        fit: result of a refinement, or a `Spectrum`.
+        name: name of the spectrum; may be omitted if only one was fitted.
         zoom: range in ppm shown enlarged in an inset. Not used with ``axes``.
         components: draw every site.
         axes: draw into these axes instead of a new figure.
@@ -56,8 +56,8 @@ def spectrum(
         The figure.
 
     Raises:
-        ParameterError: no spectrum of that name.
-        ConventionError: a zoom outside the data.
+        ParameterError: there is no spectrum of that name.
+        ConventionError: the zoom is outside the data.
     """
     import matplotlib.pyplot as plt
 
@@ -105,7 +105,7 @@ def _plain_spectrum(data: Spectrum, zoom, axes):
 
 
 def _inset(axis, zoom, ppm: np.ndarray):
-    """Axes for an enlarged part, in the half of the picture where the part itself is not."""
+    """Make axes for an enlarged range, in the half of the figure that does not contain it."""
     low, high = sorted(float(v) for v in zoom)
     if np.sum((ppm >= low) & (ppm <= high)) < 3:
         raise ConventionError(
@@ -121,7 +121,7 @@ def _inset(axis, zoom, ppm: np.ndarray):
 
 
 def _draw_spectrum(axis, data: SpectrumEvidence, components: bool, *, window=None, decorated: bool = True) -> None:
-    """Data, fit, sites above the baseline, and the difference below on the same scale."""
+    """Draw data, fit, sites above the baseline, and the difference below on the same scale."""
     low, high = (data.ppm[0], data.ppm[-1]) if window is None else sorted(window)
     inside = (data.ppm >= low) & (data.ppm <= high)
     ppm = data.ppm[inside]
@@ -149,7 +149,7 @@ def _draw_spectrum(axis, data: SpectrumEvidence, components: bool, *, window=Non
             axis.fill_between(ppm, baseline, part + baseline, color=colour, alpha=0.12, linewidth=0, zorder=1)
             if decorated and len(parts) <= _MOST_LABELS:
                 peak = int(np.argmax(np.abs(part)))
-                # above whatever is drawn there, so that the label hides none of it
+                # above all curves there, so that the label hides none of them
                 near = np.abs(ppm - ppm[peak]) <= 0.015 * (high - low)
                 above = max(observed[near].max(), calculated[near].max(), part[peak] + baseline[peak])
                 axis.annotate(

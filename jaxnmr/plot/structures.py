@@ -1,4 +1,4 @@
-"""A crystal structure along its axes."""
+"""Projections of a crystal structure along its axes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from ..crystal import Crystal
 
-# rotations of ASE's viewer that look down a, b and c, and which axes then lie in the picture
+# rotations of ASE's viewer that look down a, b and c, and the axes then in the plane of the figure
 _VIEWS = (("a", "-90x,-90y,0z", "b", "c"), ("b", "-90x,0y,0z", "a", "c"), ("c", "0x,0y,0z", "a", "b"))
 
 
 def atom_style(element: str) -> tuple[str, float]:
-    """Colour of an atom as ``"#rrggbb"``, that of Jmol, and its covalent radius in Å."""
+    """Return the Jmol colour of an atom as ``"#rrggbb"``, and its covalent radius in Å."""
     from ase.data import atomic_numbers, covalent_radii
     from ase.data.colors import jmol_colors
 
@@ -28,11 +28,11 @@ def atom_style(element: str) -> tuple[str, float]:
 
 
 def structure(crystal: Crystal, *, radius: float = 0.45) -> Figure:
-    """The atoms of one cell seen along a, b and c.
+    """Plot the atoms of one cell viewed along a, b and c.
 
     Args:
         crystal: the structure.
-        radius: of the discs, in covalent radii.
+        radius: radius of the discs, in covalent radii.
     """
     import matplotlib.pyplot as plt
     from ase.data import atomic_numbers

@@ -1,4 +1,4 @@
-"""Colours, sizes and small helpers that all pictures share."""
+"""Colours, sizes and small helpers shared by all figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLURAL = {"histogram": "histograms", "spectrum": "spectra", "curve": "curves", 
 
 @contextmanager
 def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Matplotlib's settings for a picture, those of `STYLE` with changes, and as they were afterwards."""
+    """Apply matplotlib settings `STYLE` with changes, and restore the previous ones afterwards."""
     import matplotlib
     import matplotlib.pyplot as plt
 
@@ -42,12 +42,12 @@ def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
     with plt.rc_context(settings):
         yield
         interactive = matplotlib.is_interactive()
-    # the first figure of a notebook switches this on for all that follow; undone, they would not be shown
+    # the first figure of a notebook switches on interactive mode; restoring the old value would hide all later figures
     matplotlib.interactive(interactive)
 
 
 def one_of(fitted: dict, name: str | None, what: str):
-    """The one of that name, or the only one."""
+    """Return the entry of that name, or the only one."""
     known = sorted(fitted)
     if not known:
         raise ParameterError(f"nothing of this kind was fitted: there is no {what}")
@@ -61,11 +61,11 @@ def one_of(fitted: dict, name: str | None, what: str):
 
 
 def gapped(x: np.ndarray, y: np.ndarray, excluded: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """The curve with a NaN in every excluded region, so that no line is drawn across it."""
+    """Return the curve with a NaN in every excluded region, so that no line is drawn across it."""
     places = [int(np.searchsorted(x, 0.5 * (low + high))) for low, high in excluded if x[0] < high and low < x[-1]]
     return np.insert(x, places, [x[min(p, len(x) - 1)] for p in places]), np.insert(y, places, np.nan)
 
 
 def isotope_text(isotope: str) -> str:
-    """``29Si`` with its mass number raised."""
+    """Format ``29Si`` with a superscript mass number."""
     return isotope.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,1 +1,1 @@
-"""From data and structures that nobody has described yet to a run file, and from its refinement to what to do next."""
+"""Run files made from unprocessed data and structures, and advice drawn from a first refinement."""

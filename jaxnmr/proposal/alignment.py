@@ -1,8 +1,9 @@
-"""Cells and a shift of the angles that put the lines of known structures onto those of a pattern, coarse to fine (host).
+"""Coarse-to-fine alignment of cells and of a 2theta shift, so that calculated lines match those of a pattern (host).
 
-Structures from elsewhere have cells that are off by some parts in a thousand: more than the widths of peaks, so that a refinement of the whole
-pattern would begin between wrong neighbours. Pattern and calculated intensities are compared over ``ln sin(theta)``, where a wrong cell shifts everything
-by the same, first so blurred that lines overlap with what they belong to, then less and less.
+Cells of structures from databases are wrong by some parts in a thousand. This is more than the widths of peaks, so a
+refinement of the whole pattern would start by matching wrong neighbours. Pattern and calculated intensities are
+compared over ``ln sin(theta)``, where an error of the cell shifts all lines equally. They are first blurred so much
+that lines overlap with their counterparts, then less and less.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ from ..typing import Array
 from ..units import FWHM_PER_SIGMA
 from .survey import Survey
 
-# standard deviations of the blur in ln sin(theta), and bins of one
+# standard deviations of the blur in ln sin(theta), and bins per standard deviation
 _BLURS, _BINS = (4e-3, 2e-3, 1e-3, 5e-4, 2.5e-4, 1.25e-4), 2.0
 # usual errors of cells (relative) and of the shift (degrees)
 _CELL, _SHIFT = 3e-3, 0.05
-# calculated intensities are off by this part, and so much of the highest
+# relative error of calculated intensities, and a floor as a fraction of the highest
 _OFF, _FLOOR = 0.2, 0.002
-# shifts that are tried at first, degrees, and relative changes of all cells
+# trial shifts (degrees), and trial relative changes of all cells
 _SHIFTS, _SCALES = (-0.1, 0.0, 0.1), (-0.004, 0.0, 0.004)
-# of these, how many are fitted, and of what comes out how many are followed to the finest
+# number of trials that are fitted, and number of fits followed to the finest blur
 _FITTED, _FOLLOWED = 3, 2
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The reflections of one phase: areas by angle for a scale of 1, which cells move; ``cell`` the start."""
+    """Reflections of one phase: areas for a scale of 1, which move with the cell; ``cell`` is the initial cell."""
 
     hkl: np.ndarray
     area: np.ndarray
@@ -56,13 +57,13 @@ class Lines:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where lines of structures lie in a pattern.
+    """Positions of the lines of structures in a pattern.
 
     Attributes:
         cells: ``(6,)`` by phase.
-        shift: of the angles, degrees: times cos(theta) for a flat specimen.
-        shares: weight fractions by phase, as rough as the intensities.
-        match: correlation of observed and calculated peaks in the end.
+        shift: shift of the angles, degrees: times cos(theta) for a flat specimen.
+        shares: approximate weight fractions by phase, as rough as the intensities.
+        match: final correlation of observed and calculated peaks.
         first: 2theta of the first line, degrees.
     """
 
@@ -76,13 +77,13 @@ class Alignment:
 def align(
     survey: Survey, crystals: Mapping[str, Crystal], instrument: Instrument, low: float, high: float
 ) -> Alignment:
-    """Find cells and shift.
+    """Determine cells and shift.
 
     Args:
-        survey: of the pattern.
-        crystals: the structures, by phase.
+        survey: survey of the pattern.
+        crystals: structures by phase.
         instrument: wavelengths and geometry.
-        low, high: degrees, where to look.
+        low, high: range of 2theta to compare, degrees.
     """
     phases = {name: _lines(crystal, instrument, low, high) for name, crystal in crystals.items()}
     problem = _Problem(survey, list(phases.values()), instrument, low, high)
@@ -114,7 +115,7 @@ def align(
 
 
 def _lines(crystal: Crystal, instrument: Instrument, low: float, high: float) -> Lines:
-    """Areas of reflections of the first wavelength with Lorentz and polarisation factors."""
+    """Calculate areas of the reflections of the first wavelength with Lorentz and polarisation factors."""
     wavelength = instrument.wavelengths[0]
     cell = np.asarray(crystal.cell, dtype=float)
     d_min = wavelength / (2.0 * np.sin(np.radians(min(high + 2.0, 178.0) / 2.0)))
@@ -133,7 +134,7 @@ def _lines(crystal: Crystal, instrument: Instrument, low: float, high: float) ->
 
 @jax.jit
 def _areas(plan, crystal, d_star_sq, two_theta, polarised) -> Array:
-    """Squared structure factors with Lorentz and polarisation factors, in one program."""
+    """Calculate squared structure factors with Lorentz and polarisation factors, in one compiled program."""
     factor = lorentz_factor(two_theta)
     if polarised is not None:
         fraction, angle = polarised
@@ -144,7 +145,7 @@ def _areas(plan, crystal, d_star_sq, two_theta, polarised) -> Array:
 
 
 def _fineness(survey: Survey, low: float, high: float) -> float:
-    """Standard deviation of a usual peak in ln sin(theta)."""
+    """Return the standard deviation of a typical peak in ln sin(theta)."""
     x = np.linspace(low, high, 50)
     sigma = np.radians(survey.shape.fwhm(x)) / FWHM_PER_SIGMA
     return float(np.median(sigma / (2.0 * np.tan(np.radians(x / 2.0)))))
@@ -164,7 +165,7 @@ class _Problem:
         self.ends = np.log(np.sin(np.radians(self.x[[0, -1]] / 2.0)))
 
     def start(self, scale: float, shift: float) -> np.ndarray:
-        """Parameters in their usual errors: all cells scaled alike, and a shift."""
+        """Return parameters in units of their usual errors: all cells scaled equally, and a shift."""
         parts = []
         for phase, size in zip(self.phases, self.sizes, strict=True):
             change = np.where(np.arange(6) < 3, scale * phase.cell, 0.0)
@@ -172,7 +173,7 @@ class _Problem:
         return np.concatenate([*parts, [shift / _SHIFT]])
 
     def read(self, p: np.ndarray) -> tuple[list[np.ndarray], float]:
-        """Cells and shift."""
+        """Return cells and shift from parameters."""
         cells, k = [], 0
         for phase, size in zip(self.phases, self.sizes, strict=True):
             n = phase.basis.shape[1]
@@ -181,7 +182,7 @@ class _Problem:
         return cells, float(p[-1] * _SHIFT)
 
     def angles(self, phase: Lines, cell: np.ndarray, shift: float) -> list[np.ndarray]:
-        """2theta of every line for every wavelength, degrees."""
+        """Return 2theta of every line for every wavelength, degrees."""
         d_star = np.sqrt(np.einsum("ni,ij,nj->n", phase.hkl, reciprocal_metric(cell), phase.hkl))
         found = []
         for wavelength in self.instrument.wavelengths:
@@ -190,7 +191,7 @@ class _Problem:
         return found
 
     def _binned(self, blur: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Bin edges in ln sin(theta), counts times degrees in bins and their standard deviation, blurred."""
+        """Return bin edges in ln sin(theta), blurred counts times degrees per bin, and their standard deviation."""
         from scipy.ndimage import gaussian_filter1d
 
         edges = np.arange(self.ends[0], self.ends[1], blur / _BINS)
@@ -206,7 +207,7 @@ class _Problem:
         return edges, smooth, sigma
 
     def _columns(self, p: np.ndarray, edges: np.ndarray, blur: float) -> np.ndarray:
-        """Blurred lines of every phase in bins, ``(bins, phases)``."""
+        """Return the blurred lines of every phase in bins, ``(bins, phases)``."""
         cells, shift = self.read(p)
         step, count = edges[1] - edges[0], len(edges) - 1
         centre = edges[0] + 0.5 * step
@@ -230,19 +231,19 @@ class _Problem:
         return out
 
     def fitted(self, p: np.ndarray, blur: float) -> tuple[np.ndarray, float]:
-        """Parameters with the best agreement at one blur, and the misfit there."""
+        """Return the parameters of best agreement at one blur, and the misfit there."""
         rows = self._residuals(blur)
         found = least_squares(rows, p, loss="soft_l1", max_nfev=12, diff_step=1e-3)
         return found.x, float(found.cost)
 
     def misfit(self, p: np.ndarray, blur: float) -> float:
-        """Of these parameters at one blur, as of :meth:`fitted`."""
+        """Return the misfit of these parameters at one blur, as minimised by :meth:`fitted`."""
         return float(np.sum(np.sqrt(1.0 + self._residuals(blur)(p) ** 2) - 1.0))
 
     def _residuals(self, blur: float) -> Callable[[np.ndarray], np.ndarray]:
         edges, data, noise = self._binned(blur)
         sigma = np.sqrt(noise**2 + (_OFF * np.maximum(data, 0.0)) ** 2 + (_FLOOR * data.max()) ** 2)
-        # usual errors cost as much as a few thousandths of the misfit
+        # errors of the usual size cost a few thousandths of the misfit
         weak = 3e-3 * np.sqrt(len(data))
         return partial(self._rows, edges=edges, blur=blur, data=data, sigma=sigma, weak=weak)
 
@@ -251,7 +252,7 @@ class _Problem:
         return np.concatenate([(data - columns @ _scales(columns, data, sigma)) / sigma, weak * p])
 
     def judged(self, p: np.ndarray, blur: float) -> tuple[np.ndarray, float]:
-        """Scales, and the correlation of observed and calculated peaks."""
+        """Return scales, and the correlation of observed and calculated peaks."""
         edges, data, noise = self._binned(blur)
         sigma = np.sqrt(noise**2 + (_OFF * np.maximum(data, 0.0)) ** 2 + (_FLOOR * data.max()) ** 2)
         columns = self._columns(p, edges, blur)

@@ -1,4 +1,4 @@
-"""Which of the files that somebody gives is what (host)."""
+"""Classification of given files: patterns, spectra, structures, lists of peaks (host)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _STRUCTURES = {
 }  # fmt: skip
 _SPECTRA = {".csdf", ".csdfe", ".spe", ".jdx", ".dx", ".jcamp", ".ft", ".fid"}
 _COLUMNS = {".txt", ".csv", ".dat", ".xy", ".asc", ".tsv", ".peaks", ".list"}
-# what makes a folder one of a spectrometer
+# file names that identify the folder of a spectrometer
 _IN_FOLDERS = ("acqus", "procs", "fid", "1r", "pdata", "procpar")
-# rows of a list of peaks; a spectrum has more
+# most rows of a list of peaks; a spectrum has more
 _MOST_PEAKS = 48
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.+-]+")
 
 
 @dataclass(frozen=True)
 class Given:
-    """Files by what they are.
+    """Files by kind.
 
     Attributes:
-        patterns, spectra: data.
-        structures: by name of the phase: the crystal, its file, and which structure of the file where it has several.
-        magres, peaks, dmfit: where sites of spectra come from.
+        patterns, spectra: measured data.
+        structures: by phase name: the crystal, its file, and the number of the structure if the file has several.
+        magres, peaks, dmfit: sources of sites for spectra.
     """
 
     patterns: tuple[Path, ...]
@@ -43,20 +43,20 @@ class Given:
 
     @property
     def name(self) -> str:
-        """Of what is measured."""
+        """Name of the first data file."""
         return plain((*self.patterns, *self.spectra)[0].stem)
 
 
 def sort_files(files: Sequence[Path], *, nmr: bool = False) -> Given:
-    """Tell patterns, spectra, structures and lists of peaks apart.
+    """Classify files as patterns, spectra, structures and lists of peaks.
 
     Args:
         files: in any order.
-        nmr: columns of text are spectra where they can be.
+        nmr: take columns of text as spectra if possible.
 
     Raises:
-        ParseError: a file that is not there, or cannot be read.
-        JaxnmrError: no data, nothing to describe them, or a file that is there twice.
+        ParseError: a file does not exist or cannot be read.
+        JaxnmrError: there are no data, nothing describes them, or a file is given twice.
     """
     found: dict[str, list[Path]] = {}
     places = [file.resolve() for file in files]
@@ -95,7 +95,7 @@ def sort_files(files: Sequence[Path], *, nmr: bool = False) -> Given:
 
 
 def plain(name: str) -> str:
-    """A name without characters that mean something in names of parameters."""
+    """Return a name without characters that are special in parameter names."""
     return _NOT_PLAIN.sub("_", name).strip("_") or "phase"
 
 
@@ -137,7 +137,7 @@ def _kind(file: Path, nmr: bool) -> str:
 
 
 def _rows(file: Path) -> list[float]:
-    """The first number of every line that has one."""
+    """Return the first number of every line that has one."""
     found = []
     for line in decode(file, read_bytes(file), "columns of text").splitlines():
         for word in re.split(r"[\s,;]+", line.strip())[:2]:

@@ -1,4 +1,4 @@
-"""Which instrument a powder pattern was measured with, as far as anything says so (host)."""
+"""Instrument of a powder pattern, from files, headers or generic values (host)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..io import read_instrument, read_pattern
 
 # axial divergence (S + H)/L: Soller slits of 2 to 3 degrees; neutron cameras; analyser crystals
 _SHL_TUBE, _SHL_NEUTRON, _SHL_SYNCHROTRON = 0.03, 0.02, 0.003
-# fraction of a synchrotron beam that is polarised in the plane of the ring
+# degree of polarisation of a synchrotron beam in the plane of the ring
 _POLARISED = 0.99
-# a wavelength is that of a tube when it agrees with a line of one to this fraction
+# a wavelength is assigned to an X-ray tube if it agrees with an emission line to this fraction
 _SAME = 3e-4
 _WORDS = {"bragg-brentano": "flat specimen (Bragg-Brentano)", "debye-scherrer": "capillary (Debye-Scherrer)"}
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An instrument, and how it was found.
+    """An instrument, and how it was chosen.
 
     Attributes:
-        instrument: the whole of it.
-        keys: what a run file has to say of it beyond what the files say, by key.
-        said: sentences on what was taken from where.
-        generic: whether nothing tells its resolution, so that its widths are to be refined.
-        file: of the instrument, where one was given.
+        instrument: the complete instrument.
+        keys: values that the run file must add to those of the files, by key.
+        said: sentences about the origin of the values.
+        generic: whether nothing describes its resolution, so that its widths should be refined.
+        file: instrument file, if one was given.
     """
 
     instrument: Instrument
@@ -49,16 +49,16 @@ def choose_instrument(
     radiation: str | None = None,
     geometry: str | None = None,
 ) -> tuple[Pattern, Chosen]:
-    """The pattern of a file with its instrument: of a parameter file, of the header of the pattern, else a generic one.
+    """Read a pattern with its instrument: from a parameter file, from the header of the pattern, or generic.
 
     Args:
-        path: of the pattern.
-        file: instrument parameters.
-        wavelength, tube: Å, or the anode, where no file says it; they replace what files say.
-        radiation, geometry: as of `Instrument`, where no file says it.
+        path: file of the pattern.
+        file: file of instrument parameters.
+        wavelength, tube: Å, or the anode, if no file provides it; they override values of files.
+        radiation, geometry: as of `Instrument`, if no file provides them.
 
     Raises:
-        JaxnmrError: no wavelength is known, or a file cannot be read.
+        JaxnmrError: the wavelength is unknown, or a file cannot be read.
     """
     given = tuple(wavelength or ()) or (TUBES[tube][::2] if tube else ())
     pattern = read_pattern(path, instrument=read_instrument(file) if file else None, wavelength=given or None)
@@ -75,7 +75,7 @@ def choose_instrument(
         keys["radiation"] = radiation
     neutron = (radiation or device.radiation) == "neutron"
     tube_line = any(abs(device.wavelengths[0] / line - 1.0) < _SAME for lines in TUBES.values() for line in lines)
-    # a header or a parameter file says the geometry, a wavelength alone does not
+    # a header or a parameter file defines the geometry, a wavelength alone does not
     if geometry is None and file is None and given:
         geometry = "bragg-brentano" if tube_line and not neutron else "debye-scherrer"
     if geometry and geometry != device.geometry:
@@ -104,7 +104,7 @@ def _where(device: Instrument, file: Path | None, given: bool, tube: str | None)
 
 
 def _usual(device: Instrument, neutron: bool, tube_line: bool) -> tuple[dict[str, Any], str]:
-    """Values that a header leaves open, and a sentence about them."""
+    """Return values for what a header leaves open, and a sentence about them."""
     if neutron:
         return {"shl": _SHL_NEUTRON}, (
             "No file describes the resolution of this neutron diffractometer: its widths start from those of the peaks and are refined."

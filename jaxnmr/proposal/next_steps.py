@@ -1,4 +1,4 @@
-"""What a first refinement says about data and structures, and what to do next, in plain words (host)."""
+"""Diagnosis of a first refinement and recommended next steps, in plain words (host)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..objective.misfit import Line, listed
 from ..refinement.result import RefinementResult
 from ..solve.checks.preferred_orientation import distinct_axes
 
-# lines this high (of the highest) that nothing explains belong to more than an impurity; so many of them are a wrong structure
+# unexplained lines this high (relative to the highest) are not from an impurity; this many mean a wrong structure
 _STRONG, _MANY = 0.12, 4
-# R_Bragg in per cent and correlation of peaks of a structure that has little to do with the pattern
+# R_Bragg in per cent, and correlation of peaks, of a structure unrelated to the pattern
 _FAR_BRAGG, _FAR_MATCH = 50.0, 0.9
 _GOOD, _FAIR = 1.3, 2.5
-# part of the scatter of intensities that one axis must explain, its size, and how many strong reflections that takes
+# fraction of the scatter of intensities one axis must explain, its size, and the strong reflections required
 _EXPLAINED, _TEXTURE, _LEAST = 0.3, 0.08, 12
-# part of chi² that freeing a parameter must promise; displacements in Å² that are too large; correlations that are
+# fraction of chi² that freeing a parameter must promise; excessive displacements in Å²; excessive correlations
 _PROMISES, _LARGE, _CORRELATED = 0.02, 0.06, 0.97
 
 
 class Outcome(NamedTuple):
-    """What came out: whether data and structures belong together, one sentence on it, and what to do, the most important first."""
+    """Verdict on whether data and structures match, one sentence, and next steps, the most important first."""
 
     together: bool
     verdict: str
@@ -35,11 +35,11 @@ class Outcome(NamedTuple):
 
 
 def outcome(fit: RefinementResult, run_file: str) -> Outcome:
-    """Read a first refinement.
+    """Diagnose a first refinement.
 
     Args:
-        fit: the result.
-        run_file: its name, for advice.
+        fit: result of the refinement.
+        run_file: name of the run file, for advice.
     """
     steps: list[str] = []
     apart = []
@@ -82,12 +82,12 @@ def outcome(fit: RefinementResult, run_file: str) -> Outcome:
 
 
 def _goodness(fit: RefinementResult) -> dict[str, float]:
-    """GoF of every pattern and spectrum."""
+    """Return the goodness of fit of every pattern and spectrum."""
     return {name: cast(ProfileStatistics, fit.statistics[name]).gof for name in (*fit.patterns, *fit.spectra)}
 
 
 def _apart(fit: RefinementResult, name: str) -> str:
-    """Why a pattern is not that of the structures; empty where it is."""
+    """Explain why a pattern does not match the structures; empty if it does."""
     shown, found = fit.patterns[name], fit.patterns[name].misfit()
     strong = [line for line in found.unexplained if line.height >= _STRONG]
     missing = [line for line in found.absent if line.height >= _STRONG]
@@ -154,7 +154,7 @@ def _positions(lines: tuple[Line, ...]) -> str:
 
 
 def _texture(crystal: Crystal, reflections) -> tuple[int, int, int] | None:
-    """The axis along which observed over calculated intensities go as a March-Dollase texture makes them, to first order.
+    """Return the axis of a March-Dollase texture that explains observed over calculated intensities to first order.
 
     ``ln P = (1 - r) (3 <cos²> - 1)`` for a coefficient r near 1 (Dollase, J. Appl. Cryst. 19, 267 (1986)).
     """
@@ -165,7 +165,7 @@ def _texture(crystal: Crystal, reflections) -> tuple[int, int, int] | None:
     if strong.sum() < _LEAST:
         return None
     ratio = np.log(reflections.f2_obs[strong] / reflections.f2_calc[strong])
-    # overlapping reflections share what is observed as calculated: they tell less, so that strong ones count most
+    # observed areas of overlapping reflections are shared as calculated and tell less: strong ones get most weight
     weight = np.sqrt(area[strong])
     hkl = np.asarray(reflections.hkl)[strong].astype(float)
     metric = reciprocal_metric(np.asarray(crystal.cell, dtype=float))
@@ -221,7 +221,7 @@ def _promising(fit: RefinementResult) -> list[str]:
 
 def _correlated(fit: RefinementResult) -> list[str]:
     strong = [(a, b, r) for a, b, r in fit.correlations if abs(r) >= _CORRELATED]
-    # widths of an instrument that nobody calibrated, and terms of a polynomial, always are
+    # widths of an uncalibrated instrument, and polynomial coefficients, are always correlated
     usual = {"U", "V", "W", "X", "Y", "background"}
     bare = lambda name: name.split("[")[0].rsplit("/", 1)[-1]
     strong = [(a, b, r) for a, b, r in strong if not {bare(a), bare(b)} <= usual]
@@ -232,5 +232,5 @@ def _correlated(fit: RefinementResult) -> list[str]:
 
 
 def report_section(found: Outcome) -> str:
-    """The outcome for the report."""
+    """Format the outcome for the report."""
     return "\n## What next\n\n" + found.verdict + "\n\n" + "".join(f"- {step}\n" for step in found.steps)

@@ -1,4 +1,4 @@
-"""The part of a run file that describes powder patterns of known phases, found from the data (host)."""
+"""Run-file section for powder patterns of known phases, derived from the data (host)."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from .instrument import Chosen
 from .survey import Survey
 from .text import beside, comment, table
 
-# Å: a first refinement goes no further, nor does it look further for the cell
+# Å: resolution limits of a first refinement and of the alignment of cells
 _FINEST, _ALIGNED = 0.75, 1.4
-# before the first line, so many widths and this part of its angle
+# margin below the first line: this many widths, and this fraction of its angle
 _MARGIN, _PART = 12.0, 0.03
-# weight fraction from which the atoms of a phase are refined
+# weight fraction above which the atoms of a phase are refined
 _MINOR = 0.15
-# Å²: displacements at room temperature
+# Å²: typical displacements at room temperature
 _U, _U_SIGMA = 0.012, 0.01
-# steps of a stage before the last one
+# steps of every stage but the last
 _STEPS = 10
-# correlation of lines and peaks below which a structure is likely a wrong one, and stages that tell
+# correlation of lines and peaks below which a structure is probably wrong, and stages needed to show it
 APART, TELL = 0.5, 2
 
 
 @dataclass(frozen=True)
 class Powder:
-    """A pattern with all that was found out about it.
+    """A pattern with everything derived from it.
 
     Attributes:
-        name: of the histogram.
-        file: of the data.
-        pattern, chosen, survey: as read and looked at.
+        name: name of the histogram.
+        file: data file.
+        pattern, chosen, survey: the pattern, its instrument, and its survey.
         phases: structures by name.
-        alignment: where their lines lie.
-        limits: degrees, that are refined.
-        excluded: regions left out.
+        alignment: positions of their lines.
+        limits: refined range, degrees.
+        excluded: excluded regions.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Powder:
         limits: tuple[float, float] | None = None,
         excluded: Sequence[tuple[float, float]] = (),
     ) -> Powder:
-        """Look at a pattern and put the lines of the phases onto it."""
+        """Survey a pattern and align the lines of the phases with it."""
         pattern = pattern.limited(*limits) if limits else pattern
         pattern = pattern.excluding(*excluded) if excluded else pattern
         device = chosen.instrument.require_wavelength()
@@ -84,7 +84,7 @@ class Powder:
 
     @property
     def shift(self) -> tuple[str, float]:
-        """The parameter that shifts all lines, and where it starts."""
+        """Parameter that shifts all lines, and its starting value."""
         device = self.chosen.instrument
         if device.geometry == "debye-scherrer":
             return "zero", device.zero + self.alignment.shift
@@ -92,16 +92,16 @@ class Powder:
 
     @property
     def apart(self) -> bool:
-        """Whether the lines of the structures do not lie on the peaks."""
+        """Whether the lines of the structures miss the peaks."""
         return self.alignment.match < APART
 
     def major(self) -> list[str]:
-        """Phases of which there is enough to refine their atoms."""
+        """List the phases abundant enough to refine their atoms."""
         found = [name for name, share in self.alignment.shares.items() if share >= _MINOR]
         return found or list(self.phases)[:1]
 
     def widths(self) -> tuple[bool, dict[str, float], dict[str, float], str]:
-        """Whether widths of the instrument are refined; keys of it; starts of parameters; and why."""
+        """Return whether instrument widths are refined, their keys, starting values of parameters, and the reason."""
         low, high = self.limits
         if self.chosen.generic:
             return True, self.survey.generic_widths(low, high), {"size": 100.0, "strain": 0.0}, ""
@@ -120,13 +120,13 @@ class Powder:
 
 
 def _reach(wavelength: float, d: float, end: float) -> float:
-    """The angle of a distance of planes, or the end of the data."""
+    """Return the angle of a d spacing, or the end of the data."""
     sine = wavelength / (2.0 * d)
     return min(end, 2.0 * float(np.degrees(np.arcsin(sine)))) if sine < 1.0 else end
 
 
 def phase_lines(phases: Mapping[str, tuple[Path, str | None]], run: Path) -> list[str]:
-    """The tables of the phases: files, and which structure in them."""
+    """Write the tables of the phases: files, and the number of the structure in them."""
     lines: list[str] = []
     for name, (file, entry) in phases.items():
         lines += [
@@ -137,7 +137,7 @@ def phase_lines(phases: Mapping[str, tuple[Path, str | None]], run: Path) -> lis
 
 
 def histogram_lines(powder: Powder, run: Path) -> list[str]:
-    """The table of a pattern."""
+    """Write the table of a pattern."""
     chosen, survey = powder.chosen, powder.survey
     low, high = powder.limits
     fitted, keys, _, why = powder.widths()
@@ -171,7 +171,7 @@ def _axial(powder: Powder) -> float:
 
 
 def start_lines(powders: Sequence[Powder]) -> list[str]:
-    """Cells and shifts that put the lines onto the peaks, and widths."""
+    """Write starting values of cells, shifts and widths that match the peaks."""
     entries: dict[str, Any] = {}
     notes: dict[str, str] = {}
     several = len(powders[0].phases) > 1
@@ -198,7 +198,7 @@ def start_lines(powders: Sequence[Powder]) -> list[str]:
 
 
 def stages(powders: Sequence[Powder]) -> list[tuple[str, list[str], str]]:
-    """Names of stages, what each frees, and what it does in words."""
+    """List names of stages, the parameters each frees, and their purpose in words."""
     several = len(powders[0].phases) > 1
     here = lambda *names: [f"{powder.name}/{name}" for powder in powders for name in names]
     prefix = [f"{name}/" for name in powders[0].major()] if several else [""]
@@ -238,11 +238,11 @@ def stages(powders: Sequence[Powder]) -> list[tuple[str, list[str], str]]:
 
 
 def stage_lines(found: Sequence[tuple[str, Sequence[str], str]], most: int | None = None) -> list[str]:
-    """The tables of the stages, each with what it does.
+    """Write the tables of the stages, each with its purpose.
 
     Args:
-        found: names, what is freed, and what that does.
-        most: stages that are done; those after it stand there as comments.
+        found: names, freed parameters and purposes.
+        most: number of active stages; later ones are commented out.
     """
     lines: list[str] = [
         "",
@@ -261,7 +261,7 @@ def stage_lines(found: Sequence[tuple[str, Sequence[str], str]], most: int | Non
                 ),
             ]
         entries: dict[str, Any] = {"name": name, "free": list(free)}
-        # only the last stage needs to be exact
+        # only the last stage must converge tightly
         if k != len(found):
             entries["max_steps"] = _STEPS
         written = table("[[stage]]", entries)
@@ -270,7 +270,7 @@ def stage_lines(found: Sequence[tuple[str, Sequence[str], str]], most: int | Non
 
 
 def prior_lines(powders: Sequence[Powder]) -> list[str]:
-    """Wide knowledge of displacements, which weak patterns do not tell."""
+    """Write wide priors on displacements, which weak patterns do not determine."""
     phases = powders[0].phases
     several, known = len(phases) > 1, [name for name in powders[0].major() if not all(phases[name].anisotropic)]
     if not known:

@@ -1,4 +1,4 @@
-"""The whole run file of data and structures (host)."""
+"""Complete run file for given data and structures (host)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .spectra import Nmr, describe, read_peak_list, spectrum_lines
 from .text import comment, table
 
 Stages = Sequence[tuple[str, Sequence[str], str]]
-# of what a stage of spectra does
+# descriptions of the stages of spectra
 _DOES = {
     "positions and intensities": "where the lines are, how strong, and the baseline",
     "tensors": "anisotropies of the shift (zeta) and quadrupolar couplings (cq)",
@@ -29,7 +29,7 @@ _DOES = {
 
 @dataclass(frozen=True)
 class Options:
-    """What is said beside the files, as of ``jaxnmr new``: of powder patterns, then of spectra."""
+    """Options of ``jaxnmr new`` beside the files: for powder patterns, then for spectra."""
 
     instrument: Path | None = None
     wavelength: Sequence[float] | None = None
@@ -46,7 +46,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A run file, and sentences on how it came about."""
+    """A run file, and sentences about its origin."""
 
     text: str
     said: tuple[str, ...]
@@ -54,15 +54,15 @@ class Proposal:
 
 
 def propose(given: Given, path: Path, options: Options) -> Proposal:
-    """Look at the data and write a run file for them.
+    """Survey the data and write a run file for them.
 
     Args:
-        given: the files.
-        path: of the run file, which is not written; names of files are relative to its folder.
-        options: what else is known.
+        given: classified files.
+        path: path of the run file, which is not written; file names are relative to its folder.
+        options: further information.
 
     Raises:
-        JaxnmrError: what the data do not say and ``options`` neither.
+        JaxnmrError: required information is neither in the data nor in ``options``.
     """
     powders, spectra = _powders(given, options), _spectra(given, path, options)
     files = ", ".join(file.name for file in (*given.patterns, *given.spectra))
@@ -114,7 +114,7 @@ def _powders(given: Given, options: Options) -> list[Powder]:
 
 
 def _spectra(given: Given, path: Path, options: Options) -> list[Nmr]:
-    """Spectra with their sites: the k-th list or calculation belongs to the k-th spectrum, a single one to all."""
+    """Pair spectra with their sites: the k-th list or calculation with the k-th spectrum, a single one with all."""
     found: list[Nmr] = []
     sources = [("magres", file) for file in given.magres] or [("dmfit", f) for f in given.dmfit]
     sources = [("peaks", file) for file in given.peaks] or sources
@@ -133,7 +133,7 @@ def _spectra(given: Given, path: Path, options: Options) -> list[Nmr]:
 
 
 def _stages_of_spectra(spectra: Sequence[Nmr], path: Path) -> Stages:
-    """The usual stages of spectra, as a run without any has them."""
+    """Return the default stages of spectra, as used by a run without stages."""
     trial = path.with_name(f".{path.stem}.trial.toml")
     try:
         trial.write_text("\n".join(line for nmr in spectra for line in spectrum_lines(nmr)) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The part of a run file that describes NMR spectra with the sites of a calculation or of a list of peaks (host)."""
+"""Run-file section for NMR spectra with sites from a calculation or a list of peaks (host)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..runfile.spectrum import SpectrumSpec, measured
 from ..runfile.table import Table
 from .text import beside, comment, table
 
-# a region is noise, or signal, by its scatter; signal is so many times the noise
+# number of windows whose scatter tells noise from signal, and the ratio of signal to noise that counts
 _WINDOWS, _SIGNAL = 48, 6.0
-# of the width of the signal, what is fitted to each side of it, and of the axis, where noise is looked for
+# fraction of the signal width that is fitted on either side, and the fewest points of a region of noise
 _BESIDE, _FEWEST = 0.4, 24
 
 
 @dataclass(frozen=True)
 class Peak:
-    """A line of a list: label, shift in ppm, relative area."""
+    """Line of a list: label, shift in ppm, relative area."""
 
     label: str
     shift: float
@@ -36,17 +36,17 @@ class Peak:
 
 @dataclass(frozen=True)
 class Nmr:
-    """A spectrum and where its sites come from.
+    """A spectrum and the origin of its sites.
 
     Attributes:
-        name: of the spectrum in the run file.
-        file: of the data.
+        name: name of the spectrum in the run file.
+        file: data file.
         entries: keys of its table.
-        notes: behind keys.
-        peaks: sites of a list, empty where a calculation says them.
-        fwhm: of its strongest line, ppm.
-        sidebands: whether the signal is wide enough to show those of spinning, or the sample was not spun.
-        said: what was found out.
+        notes: comments on keys.
+        peaks: sites from a list; empty if a calculation provides them.
+        fwhm: width of its strongest line, ppm.
+        sidebands: whether the signal is wide enough to show spinning sidebands, or the sample is static.
+        said: findings, as sentences.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Nmr:
 
 
 def read_peak_list(file: Path) -> tuple[Peak, ...]:
-    """Lines of a text: an optional label, a shift in ppm, an optional relative area; a header is passed over.
+    """Read lines of a text: an optional label, a shift in ppm, an optional relative area; a header is skipped.
 
     Raises:
-        ParseError: no line with a shift.
+        ParseError: no line has a shift.
     """
     found: list[Peak] = []
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -99,17 +99,17 @@ def describe(
     mas: float | None = None,
     reference: float | None = None,
 ) -> Nmr:
-    """Look at a spectrum.
+    """Survey a spectrum and describe it for a run file.
 
     Args:
-        name, file: of the spectrum.
-        run: the run file.
-        magres, peaks, dmfit: where the sites come from, one of them.
-        nucleus, b0, mas: isotope, tesla and Hz, where the data do not say them.
-        reference: shift of no shielding in ppm, for a calculation; estimated when not given.
+        name, file: name and data file of the spectrum.
+        run: path of the run file.
+        magres, peaks, dmfit: source of the sites, one of them.
+        nucleus, b0, mas: isotope, tesla and Hz, if the data do not provide them.
+        reference: shift of zero shielding in ppm, for a calculation; estimated by default.
 
     Raises:
-        JaxnmrError: what the data do not say and nobody gave.
+        JaxnmrError: required information is neither in the data nor given.
     """
     entries: dict[str, Any] = {"name": name, "file": beside(file, run)}
     notes: dict[str, str] = {"name": f'its parameters are called "{name}/..."'}
@@ -122,7 +122,7 @@ def describe(
         )
     nucleus = nucleus or (acquired.isotope if acquired else "")
     if not nucleus:
-        larmor = None if b0 is None else 1e6  # any: only the isotope is looked for
+        larmor = None if b0 is None else 1e6  # any value: only the isotope is needed here
         nucleus = read_spectrum(file, larmor_hz=larmor).isotope if not acquired else ""
     if not nucleus:
         raise JaxnmrError(f"{file} does not say which nucleus it shows: give --isotope 29Si")
@@ -190,12 +190,12 @@ def describe(
 
 
 def reference_field(nucleus: str, larmor_hz: float) -> float:
-    """Tesla."""
+    """Return the field in tesla from a reference frequency."""
     return larmor_hz / reference_hz(nucleus, 1.0)
 
 
 def _spec(file: Path, entries: dict[str, Any]) -> SpectrumSpec:
-    """A table for reading alone: one line stands for all sites."""
+    """Make a table for reading the data only: one line replaces all sites."""
     content = entries | {"file": str(file.absolute()), "peaks_ppm": [0.0]}
     return read(Table(file, "[[spectrum]]", content), SpectrumSpec)
 
@@ -205,13 +205,13 @@ def _widths(fwhm: float) -> dict[str, float]:
 
 
 def _regions(ppm: np.ndarray, values: np.ndarray) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """What is signal, a part that is noise, in ppm, and the width of the highest line."""
+    """Return the signal region and a noise region in ppm, and the width of the highest line."""
     from scipy.ndimage import uniform_filter1d
     from scipy.signal import peak_widths
 
     windows = [part for part in np.array_split(np.arange(len(ppm)), _WINDOWS) if len(part) >= 6]
     scatter = np.array([np.std(np.diff(values[part])) / np.sqrt(2.0) for part in windows])
-    # zero-filled ends are no noise
+    # zero-filled ends are not noise
     usual = float(np.quantile(scatter[scatter > 0], 0.25))
     level = float(
         np.median(np.concatenate([values[part] for part, s in zip(windows, scatter, strict=True) if s < 2.0 * usual]))
@@ -219,7 +219,7 @@ def _regions(ppm: np.ndarray, values: np.ndarray) -> tuple[tuple[float, float], 
     smooth = uniform_filter1d(values - level, 5)
     top = int(np.argmax(smooth))
     signal = np.flatnonzero(smooth > max(_SIGNAL * usual, 0.01 * smooth[top]))
-    # a point alone is a spike
+    # an isolated point is a spike
     signal = signal[np.isin(signal + 1, signal) | np.isin(signal - 1, signal)]
     first, last = (int(signal[0]), int(signal[-1])) if len(signal) else (0, len(ppm) - 1)
     points = float(peak_widths(smooth, [top], rel_height=0.5)[0][0])
@@ -233,7 +233,7 @@ def _regions(ppm: np.ndarray, values: np.ndarray) -> tuple[tuple[float, float], 
     ]
     if quiet:
         longest = max(quiet, key=len)
-        # away from the ends of the axis, where filters fade
+        # avoid the ends of the axis, where filters attenuate
         middle = longest[len(longest) // 8 : len(longest) - len(longest) // 8]
     else:
         middle = np.arange(max(len(ppm) // 20, 8))
@@ -242,7 +242,7 @@ def _regions(ppm: np.ndarray, values: np.ndarray) -> tuple[tuple[float, float], 
 
 
 def _reference(magres: Path, nucleus: str, ppm: np.ndarray, values: np.ndarray, region: tuple[float, float]) -> float:
-    """The shift of no shielding that puts the mean of the calculated shifts onto that of the spectrum."""
+    """Return the shift of zero shielding for which calculated and observed mean shifts agree."""
     part = read_magres(magres).select(isotope(nucleus).element)
     if part.shielding_ppm is None or not np.isfinite(part.shielding_ppm).all():
         raise JaxnmrError(
@@ -255,7 +255,7 @@ def _reference(magres: Path, nucleus: str, ppm: np.ndarray, values: np.ndarray, 
 
 
 def spectrum_lines(found: Nmr) -> list[str]:
-    """The table of a spectrum, and those of its sites."""
+    """Write the table of a spectrum, and those of its sites."""
     said = [s[0].upper() + s[1:] + ("" if s.endswith(".") else ".") for s in found.said[1:]]
     lines = ["", *comment(*said), *table("[[spectrum]]", found.entries, found.notes)]
     for peak in found.peaks:

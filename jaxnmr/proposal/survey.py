@@ -1,4 +1,4 @@
-"""What a powder pattern shows before any refinement: its noise, its background, the widths of its peaks (host)."""
+"""Survey of a powder pattern before any refinement: noise, background, widths of peaks (host)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..solve.peaks.profile import Shape
 from ..solve.peaks.search import Search
 from ..units import FWHM_PER_SIGMA
 
-# maxima that count as peaks: over the noise, and of the highest one
+# thresholds for peaks: over the noise, and relative to the highest
 _SIGNIFICANT, _HIGH = 8.0, 0.02
 # terms of a Chebyshev background; how well the level of a stretch is known, in the noise of a point
 _FEWEST, _MOST, _LEFT = 6, 18, 1.0
 _SAMPLES = 24
-# widths of an instrument that differ by more from those of the peaks, whatever size and strain do, are not those of the instrument
+# relative difference of instrument and peak widths, after size and strain, that disqualifies an instrument
 _DIFFERENT = 0.05
 # Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eqs. 2 and 3 solved for the two widths
 _LORENTZ, _GAUSS = (0.72928, 0.19289, 0.07783), (-0.74417, -0.24781, -0.00810)
@@ -26,15 +26,15 @@ _LORENTZ, _GAUSS = (0.72928, 0.19289, 0.07783), (-0.74417, -0.24781, -0.00810)
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pattern shows.
+    """Properties of a pattern before refinement.
 
     Attributes:
         x, y: ``(points,)`` of the pattern, 2theta in degrees.
-        noise: ``(points,)`` standard deviations, those of the scatter where the stated ones are smaller.
-        background: ``(points,)`` a smooth curve below the peaks.
-        shape: the profile of its strong single peaks.
-        peaks: 2theta of maxima that stand out, in degrees.
-        notes: on uncertainties.
+        noise: ``(points,)`` standard deviations; those of the scatter if the stated ones are smaller.
+        background: ``(points,)`` smooth curve below the peaks.
+        shape: profile of its strong isolated peaks.
+        peaks: 2theta of significant maxima, degrees.
+        notes: remarks on uncertainties.
     """
 
     x: Float[np.ndarray, " points"]
@@ -47,7 +47,7 @@ class Survey:
 
     @classmethod
     def of(cls, pattern: Pattern, instrument: Instrument) -> Survey:
-        """Look at a pattern."""
+        """Survey a pattern."""
         search = Search(pattern, instrument, most=200, significance=_SIGNIFICANT)
         search.learn()
         position, height = search._maxima(_SIGNIFICANT)
@@ -58,14 +58,14 @@ class Survey:
 
     @property
     def fwhm(self) -> float:
-        """Of a usual peak, degrees."""
+        """Typical width of a peak, degrees."""
         return float(np.median(self.shape.fwhm(self.peaks if len(self.peaks) else self.x)))
 
     def background_terms(self, low: float, high: float) -> int:
-        """How many Chebyshev polynomials follow the points between the peaks within these angles, by the Bayesian criterion."""
+        """Choose the number of Chebyshev polynomials for the background in this range by the Bayesian criterion."""
         inside = (self.x >= low) & (self.x <= high)
         x = 2.0 * (self.x[inside] - low) / (high - low) - 1.0
-        # of stretches of some peaks' widths the part near the smooth curve: tails of peaks are no background
+        # per stretch of some peak widths, use the points near the smooth curve: tails of peaks are not background
         parts = np.array_split(np.arange(len(x)), int(np.clip((high - low) / (10.0 * self.fwhm), 30, 120)))
         y, curve, noise = self.y[inside], self.background[inside], self.noise[inside]
         at, level, sigma = [], [], []
@@ -85,7 +85,7 @@ class Survey:
         return _FEWEST + int(np.argmin(scores))
 
     def widths(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Angles, Gaussian variances (centidegree²) and Lorentzian widths (centidegree) of the peaks, ``(samples,)`` each."""
+        """Return angles, Gaussian variances (centidegree²) and Lorentzian widths (centidegree), ``(samples,)`` each."""
         angle = np.linspace(low, min(high, 150.0), _SAMPLES)
         total, eta = 100.0 * self.shape.fwhm(angle), np.clip(self.shape.eta(angle), 0.0, 1.0)
         q = sum(c * eta ** (k + 1) for k, c in enumerate(_LORENTZ))
@@ -93,7 +93,7 @@ class Survey:
         return angle, np.maximum(g, 0.0) * (total / FWHM_PER_SIGMA) ** 2, q * total
 
     def generic_widths(self, low: float, high: float) -> dict[str, float]:
-        """U, V, W, X and Y that give the widths of the peaks."""
+        """Fit U, V, W, X and Y to the widths of the peaks."""
         from scipy.optimize import nnls
 
         angle, variance, lorentz = self.widths(low, high)
@@ -105,7 +105,7 @@ class Survey:
         return {"U": float(u), "V": float(v), "W": float(w), "X": float(x), "Y": float(y)}
 
     def broadening(self, instrument: Instrument, low: float, high: float) -> tuple[Mapping[str, float], float]:
-        """Size (µm) and strain (10⁻⁶) that make the widths of an instrument those of the peaks, and what they leave, relative."""
+        """Return size (µm) and strain (10⁻⁶) that best explain the peak widths, and the relative misfit."""
         from scipy.optimize import nnls
 
         angle, variance, lorentz = self.widths(low, high)
@@ -117,7 +117,7 @@ class Survey:
         columns = np.stack(
             [np.asarray(widths.size_width(angle, 1.0, wavelength)), np.asarray(widths.strain_width(angle, 1.0))], 1
         )
-        # Lorentzian width that is missing, by a few steps of the secant rule at every angle
+        # missing Lorentzian width, by a few secant steps at every angle
         missing = np.maximum(100.0 * total - 100.0 * full(own, base), 0.0)
         for _ in range(8):
             missing = np.maximum(missing + 100.0 * (total - full(own, base + missing)), 0.0)
@@ -127,5 +127,5 @@ class Survey:
         return {"size": size, "strain": float(max(strain, 10.0))}, float(np.sqrt(np.mean(off**2)))
 
     def calibrated(self, misfit: float) -> bool:
-        """Whether peaks are as wide as an instrument with size and strain makes them."""
+        """Return whether the instrument with size and strain explains the peak widths."""
         return misfit < _DIFFERENT

@@ -1,4 +1,4 @@
-"""Text of run files for people who have not seen one (host)."""
+"""Text of run files, written for first-time readers (host)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WIDTH = 110
 
 
 def value(of: Any) -> str:
-    """A value as TOML: texts, numbers, truth, lists and tables of them."""
+    """Format a value as TOML: strings, numbers, booleans, lists and tables of them."""
     if isinstance(of, bool):
         return "true" if of else "false"
     if isinstance(of, Mapping):
@@ -31,17 +31,17 @@ def value(of: Any) -> str:
 
 
 def key(name: str) -> str:
-    """A key, in quotes where it needs them."""
+    """Format a key, quoted if necessary."""
     return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def comment(*sentences: str) -> list[str]:
-    """Lines of a comment, one paragraph for each sentence given."""
+    """Format lines of a comment, one paragraph per sentence."""
     return [f"# {line}" for sentence in sentences for line in wrap(sentence, _WIDTH, break_on_hyphens=False)]
 
 
 def table(header: str, entries: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> list[str]:
-    """Lines of a table; ``notes`` stand behind their keys."""
+    """Format a table; ``notes`` become comments on their keys."""
     lines = [header] if header else []
     for name, of in entries.items():
         line = f"{key(name)} = {value(of)}"
@@ -51,7 +51,7 @@ def table(header: str, entries: Mapping[str, Any], notes: Mapping[str, str] | No
 
 
 def beside(file: Path, run: Path) -> str:
-    """A file as a run file names it: from its own folder, or in full where that leads far away."""
+    """Return the path of a file relative to the run file's folder, or absolute if that is far away."""
     here, there = run.absolute().parent, file.absolute()
     relative = os.path.relpath(there, here)
     return relative if relative.count("..") <= 3 else str(there)

@@ -1,4 +1,4 @@
-"""Reports: everything a refinement leaves on disk, from `result.json` to the pictures."""
+"""Reports: all files of results, from `result.json` to the figures."""
 
 from .write import rewrite_report, write_report
 

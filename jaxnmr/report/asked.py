@@ -1,4 +1,4 @@
-"""What a run file asks of a report: its title, and choices of pictures."""
+"""Settings of a report taken from the run file: title and choices for figures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class AskedCurve:
     """One pattern or spectrum.
 
     Attributes:
-        name: of the term.
-        file: what was measured, without the folders above it; empty where there is no file.
-        zoom, scale: of its picture.
+        name: name of the term.
+        file: name of the data file without its folders; empty without a file.
+        zoom, scale: settings of its figure.
     """
 
     name: str
@@ -29,7 +29,7 @@ class AskedCurve:
 
     @classmethod
     def create(cls, spec: Any) -> AskedCurve:
-        """From a table of a run file."""
+        """Make it from a table of a run file."""
         file: Path | None = spec.file
         name = "" if file is None else telling_name(file)
         return cls(spec.name, name, spec.zoom, getattr(spec, "scale", "linear"))
@@ -37,11 +37,11 @@ class AskedCurve:
 
 @dataclass(frozen=True)
 class Asked:
-    """What reports read of a run file, or what holds without one.
+    """Settings that reports read from a run file, or their defaults without one.
 
     Attributes:
-        pictures: their formats.
-        histograms, spectra: what was measured.
+        pictures: formats of figures.
+        histograms, spectra: measured curves.
     """
 
     pictures: tuple[str, ...] = ("png",)
@@ -50,16 +50,16 @@ class Asked:
 
     @classmethod
     def of(cls, run: Any = None) -> Asked:
-        """Of a :class:`~jaxnmr.runfile.Run`, or of nothing."""
+        """Read a :class:`~jaxnmr.runfile.Run`, or use the defaults."""
         curves = lambda kind: tuple(map(AskedCurve.create, getattr(run, kind, ())))
         return cls(tuple(getattr(run, "pictures", ("png",))), curves("histograms"), curves("spectra"))
 
     @property
     def curves(self) -> Iterator[AskedCurve]:
-        """Patterns, and spectra."""
+        """Patterns, then spectra."""
         yield from (*self.histograms, *self.spectra)
 
     def choices(self) -> dict[str, dict[str, Any]]:
-        """Arguments of the pictures of patterns and spectra, by name."""
+        """Return arguments of the figures of patterns and spectra, by name."""
         of_patterns = {h.name: {"zoom": h.zoom, "scale": h.scale} for h in self.histograms}
         return of_patterns | {s.name: {"zoom": s.zoom} for s in self.spectra}

@@ -1,4 +1,4 @@
-"""What a unit cell holds: formula, formula units, mass, density, electrons, absorption."""
+"""Contents of a unit cell: formula, formula units, mass, density, electrons, absorption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..units import MOLAR_ATOMIC_DENSITY
 if TYPE_CHECKING:
     from ..crystal import Crystal
 
-# numbers of atoms this close to whole ones are whole
+# numbers of atoms this close to an integer are taken as integers
 _WHOLE = 0.02
 # classical electron radius, Å (CODATA 2018)
 _ELECTRON_RADIUS = 2.8179403262e-5
@@ -25,13 +25,14 @@ _ELECTRON_RADIUS = 2.8179403262e-5
 
 @dataclass(frozen=True)
 class Contents:
-    """What a unit cell holds.
+    """Contents of a unit cell.
 
     Attributes:
-        atoms: number of atoms of every element in the cell, in the order of Hill: C and H first where there is C, others by the alphabet.
-        z: formula units: the largest number that divides all numbers of atoms, or where these are not whole those of positions.
-        mass: of the cell, g/mol; ``density`` g/cm³.
-        electrons: of neutral atoms, in the cell: F(000) for X-rays.
+        atoms: number of atoms of every element in the cell, in Hill order: C and H first if there is C, others
+            alphabetically.
+        z: formula units: greatest common divisor of the numbers of atoms, or of positions if those are not integers.
+        mass: mass of the cell, g/mol; ``density`` g/cm³.
+        electrons: electrons of neutral atoms in the cell: F(000) for X-rays.
     """
 
     atoms: Mapping[str, float]
@@ -42,7 +43,7 @@ class Contents:
 
     @classmethod
     def of(cls, crystal: Crystal) -> Contents:
-        """Of a crystal, occupancies included."""
+        """Calculate the contents of a crystal, with occupancies."""
         multiplicity = np.array([site.multiplicity for site in crystal.sites()])
         occupied = multiplicity * np.asarray(crystal.occupancy, dtype=float)
         totals: dict[str, float] = {}
@@ -63,21 +64,21 @@ class Contents:
 
     @property
     def unit(self) -> dict[str, float]:
-        """Atoms of a formula unit."""
+        """Atoms per formula unit."""
         return {element: number / self.z for element, number in self.atoms.items()}
 
     def formula(self) -> str:
-        """As CIF and people write it: ``"Al2 O3"``, ``"Na0.5 Nb O3"``."""
+        """Format the formula as in CIF: ``"Al2 O3"``, ``"Na0.5 Nb O3"``."""
         return " ".join(element + number(n) for element, n in self.unit.items())
 
 
 def number(n: float) -> str:
-    """A number of atoms behind its element: nothing for 1, no decimals of whole ones."""
+    """Format a number of atoms: empty for 1, without decimals for integers."""
     return "" if abs(n - 1.0) < 5e-4 else f"{n:.3f}".rstrip("0").rstrip(".")
 
 
 def absorption_per_mm(crystal: Crystal, wavelength: float) -> float:
-    """Photoelectric absorption of X-rays, 1/mm: ``2 r_e λ Σ f″ / V`` over the atoms of the cell (optical theorem)."""
+    """Return the photoelectric absorption of X-rays, 1/mm: ``2 r_e λ Σ f″ / V`` over the cell (optical theorem)."""
     f2 = np.asarray(scattering_factors(crystal.elements, "xray", wavelength).f2, dtype=float)
     multiplicity = np.array([site.multiplicity for site in crystal.sites()])
     total = float(f2 @ (multiplicity * np.asarray(crystal.occupancy, dtype=float)))

@@ -1,4 +1,4 @@
-"""Files of a density: the density for other programs, its atoms, pictures, a page to read, one to look at, and a record."""
+"""Files of a density: grids for other programs, atoms, figures, two reports, and a record."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class DensityFindings:
-    """What is written of a density.
+    """Results on a density for a report.
 
     Attributes:
-        title: for people.
-        density: the most probable one.
-        electrons: of which electrons, in words.
-        numbers: what was found, for the table and the record: name in words and number.
-        crystal: its atoms; None where there are none. ``placed`` the same in the axes of the density, where these are others.
-        observed, calculated, sigma, where: areas of lines and their 1/d, where there are any.
+        title: title of the report.
+        density: most probable density.
+        electrons: electrons that the density describes, in words.
+        numbers: results for the table and the record: label and number.
+        crystal: its atoms; ``None`` without any. ``placed`` the same in the axes of the density, if these differ.
+        observed, calculated, sigma, where: areas of lines and their 1/d, if there are any.
         curve: a fitted pattern by name (``x``, ``observed``, ``calculated``, ``sigma``, ``background``).
-        notes: sentences that a reader must know.
-        details: plain values for the record alone.
+        notes: remarks that a reader must know.
+        details: plain values for the record only.
     """
 
     title: str
@@ -64,15 +64,15 @@ class DensityFindings:
 def write_density_report(
     found: DensityFindings, directory: str | Path, *, inputs: Sequence[Path] = ()
 ) -> dict[str, Path]:
-    """Write ``density.cube``, ``density.xsf``, ``atoms.cif``, pictures, ``report.md``, ``report.html`` and ``result.json``.
+    """Write ``density.cube``, ``density.xsf``, ``atoms.cif``, figures, ``report.md``, ``report.html``, ``result.json``.
 
     Args:
-        found: what.
-        directory: where to; made when missing.
-        inputs: files it was made from.
+        found: results on the density.
+        directory: output folder; created if missing.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are; no page without plotly.
+        The files written, by description; no page without plotly.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def write_density_report(
 
 
 def _pictures(found: DensityFindings, folder: Path, written: dict[str, Path]) -> dict[str, str]:
-    """Captions by file name, in the order of the report."""
+    """Draw the figures; return captions by file name, in the order of the report."""
     captions: dict[str, str] = {}
 
     def save(figure: Figure, stem: str, caption: str) -> None:

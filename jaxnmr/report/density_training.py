@@ -1,4 +1,4 @@
-"""Files of the training of a prior of densities: the prior, its errors by epoch, a page to read, a record."""
+"""Files of a training of a density prior: the prior, its errors by epoch, a report, a record."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def write_density_training(
     """Write ``prior.safetensors``, ``training.png``, ``report.md`` and ``result.json``.
 
     Args:
-        prior: trained.
+        prior: trained prior.
         log: its errors by epoch.
-        directory: where to; made when missing.
-        held_out: crystals that judged it.
-        left_out: crystals that it was not trained with, by reason.
-        inputs: files it was made from.
+        directory: output folder; created if missing.
+        held_out: crystals of the held-out set.
+        left_out: crystals excluded from training, by reason.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     import matplotlib.pyplot as plt
 

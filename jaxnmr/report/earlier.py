@@ -1,4 +1,4 @@
-"""Results of an earlier refinement, put aside before new ones take their place."""
+"""Moving of earlier results before new ones are written."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .._record import read_record
 from ..errors import ParseError
 
 RESULT, PREVIOUS = "result.json", "previous"
-# of results that do not say which files belong to them
+# for results that do not list their files
 _USUAL = ("report.md", "refined.cif")
 
 
 def set_aside(folder: Path, inputs: Iterable[Path] = ()) -> Path | None:
-    """Move the files of an earlier refinement into ``previous`` below their folder, whose own results are replaced.
+    """Move the files of an earlier refinement into ``previous`` below their folder, replacing its contents.
 
-    So a folder holds the files of one refinement only, and one generation is kept.
+    A folder thus holds the files of one refinement only, and one earlier generation is kept.
 
     Args:
-        folder: of results.
-        inputs: files that are read again and stay where they are, with a copy among the earlier results.
+        folder: folder of results.
+        inputs: input files, which stay in place and are copied to the earlier results.
 
     Returns:
-        The folder with the earlier results; ``None`` where there were none.
+        The folder of earlier results; ``None`` without any.
     """
     try:
         record = read_record(folder / RESULT, "refinement")

@@ -15,7 +15,7 @@ from .._words import counted
 from ..io import write_echo
 from ..nmr.echo import Echo, EchoExperiment, changes_nothing
 
-# what they are, with their units
+# descriptions of the parameters, with units
 _ABOUT = {
     "alpha": ("strength of the coupling", "MHz"),
     "xi": ("its length", "lattice constants"),
@@ -39,20 +39,20 @@ def write_echo_simulation(
     seed: int = 0,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write the curves, a table of their parameters, a picture, ``result.json`` and ``report.md``.
+    """Write the curves, a table of their parameters, a figure, ``result.json`` and ``report.md``.
 
     Args:
-        echo: the curves.
-        parameters: ``(curves,)`` of each that was stated.
+        echo: simulated curves.
+        parameters: ``(curves,)`` of each given parameter.
         experiment: spins and pulses.
-        directory: where to; made when missing.
-        title: for the record.
+        directory: output folder; created if missing.
+        title: title for the record.
         format: ``"text"`` (``echos_r.txt`` and ``echos_i.txt``), ``"npz"`` or ``"csv"``.
-        noise, seed: of the simulation, for the record.
-        inputs: files it was made from.
+        noise, seed: noise and seed of the simulation, for the record.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     from ..plot.echoes import echoes
 

@@ -1,4 +1,4 @@
-"""Standard uncertainties of what follows from cell and coordinates: volume, bond lengths, angles."""
+"""Standard uncertainties of quantities derived from cell and coordinates: volume, bond lengths, angles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 _ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"))
-# Angles at larger coordination polyhedra fill pages and say little.
+# angles at larger coordination polyhedra fill pages with little information
 _MOST_NEIGHBOURS_FOR_ANGLES = 6
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -30,7 +30,7 @@ class Measured:
         atoms: site labels, the vertex of an angle in the middle.
         symmetry: symmetry codes of the atoms other than the central one, as in a CIF.
         value, esd: Å or degrees.
-        count: how many at the central site are equivalent.
+        count: number of equivalent ones at the central site.
     """
 
     atoms: tuple[str, ...]
@@ -41,7 +41,7 @@ class Measured:
 
 
 def phase_esds(fit: RefinementResult, name: str) -> dict[str, np.ndarray]:
-    """Standard uncertainties of the structural parameters of a phase, in the shapes of the crystal's arrays."""
+    """Return standard uncertainties of the structural parameters of a phase, in the shapes of the crystal's arrays."""
     crystal = fit.crystals[name]
     out = {}
     for key in ("cell", "xyz", "u_iso", "u_aniso", "occupancy"):
@@ -52,7 +52,7 @@ def phase_esds(fit: RefinementResult, name: str) -> dict[str, np.ndarray]:
 
 
 def phase_covariance(fit: RefinementResult, name: str) -> np.ndarray:
-    """Covariance of ``(a, b, c, alpha, beta, gamma, x1, y1, z1, x2 ...)`` of a phase, ``(6 + 3 sites,)`` squared."""
+    """Return the covariance of ``(a, b, c, alpha, beta, gamma, x1, y1, z1, x2 ...)``, ``(6 + 3 sites,)`` squared."""
     crystal = fit.crystals[name]
     prefix = "" if len(fit.crystals) == 1 else f"{name}/"
     wanted = [f"{prefix}cell[{axis}]" for axis in _CELL]
@@ -66,7 +66,7 @@ def phase_covariance(fit: RefinementResult, name: str) -> np.ndarray:
 
 
 def volume_esd(crystal: Crystal, covariance: np.ndarray) -> float:
-    """Standard uncertainty of the cell volume in Å³."""
+    """Return the standard uncertainty of the cell volume in Å³."""
     gradient = _volume_slopes(np.asarray(crystal.cell, dtype=float))
     return float(_propagate(np.asarray(gradient, dtype=float)[None], covariance[:6, :6])[0])
 
@@ -83,9 +83,9 @@ class Geometry:
 
     @classmethod
     def of(cls, crystal: Crystal, covariance: np.ndarray) -> Geometry:
-        """Find them in a crystal; ``covariance`` as from :func:`phase_covariance`.
+        """Find bonds and angles in a crystal; ``covariance`` as from :func:`phase_covariance`.
 
-        Angles are kept at sites with up to six neighbours, of which those that share a position are one.
+        Angles are kept at sites with up to six neighbours; neighbours that share a position count once.
         """
         bond_plan, every = plan_bonds(crystal), plan_angles(crystal)
         others = [site for _, *rest in shared_sites(crystal) for site in rest]
@@ -102,7 +102,7 @@ class Geometry:
         )
 
     def bonds(self) -> list[Measured]:
-        """Bond lengths, each once, seen from its less electronegative end."""
+        """List bond lengths, each once, from the less electronegative end."""
         plan, elements = self.bond_plan, self.crystal.elements
         is_anion = [elements[first[0]] in _ANIONS for first, _ in plan.pairs]
         chosen: dict[int, int] = {}
@@ -118,7 +118,7 @@ class Geometry:
         ]
 
     def angles(self) -> list[Measured]:
-        """Bond angles."""
+        """List bond angles."""
         return [
             Measured(row.labels, row.symmetry, row.angle, float(esd), row.multiplicity)
             for row, esd in zip(self.angle_plan.table(self.crystal), self.angle_esds, strict=True)
@@ -151,4 +151,4 @@ def _esds(crystal: Crystal, covariance: np.ndarray, slopes, atoms: np.ndarray) -
 
 def _propagate(jacobian: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     esd = np.sqrt(np.maximum(np.einsum("mi,ij,mj->m", jacobian, covariance, jacobian), 0.0))
-    return np.where(esd < 1e-8, 0.0, esd)  # rounding errors of what symmetry fixes
+    return np.where(esd < 1e-8, 0.0, esd)  # rounding errors of values fixed by symmetry

@@ -1,4 +1,4 @@
-"""Files of posteriors: what was inferred from curves, and how good a training is."""
+"""Files of posteriors: results of inference from curves, and the quality of a training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .._words import counted
 from ..inference import Families, Inferred, Posterior
 
 _LEVELS = (0.68, 0.95)
-# rows of tables in reports
+# most rows of tables in reports
 _MOST = 40
 _SURE = 0.9
 
 
 def inference_rows(inferred: Inferred) -> tuple[list[str], np.ndarray]:
-    """Titles and ``(n, 6 k)`` numbers of a table: mean, standard deviation, ends of the 68 and 95 % intervals."""
+    """Return titles and ``(n, 6 k)`` numbers of a table: mean, standard deviation, 68 and 95 % intervals."""
     columns = [inferred.mean, inferred.sd, *(end for level in _LEVELS for end in inferred.interval(level))]
     words = ("mean", "sd", "low_68", "high_68", "low_95", "high_95")
     titles = [f"{name}_{word}" for k, name in enumerate(inferred.names) for word in words]
@@ -38,20 +38,20 @@ def write_inference(
     simulations: int = 0,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write a table of the posteriors, a picture, ``report.md`` and ``result.json``.
+    """Write a table of the posteriors, a figure, ``report.md`` and ``result.json``.
 
     Args:
         inferred: n posteriors.
-        posterior: that they are of.
-        directory: where to; made when missing.
-        title: for the record.
-        noise: that was assumed.
-        truth: ``(n, all)`` parameters, where they are known: scores and coverage are added.
-        simulations: that each was refined with; 0 where the posterior itself is shown.
-        inputs: files it was made from.
+        posterior: trained posterior they come from.
+        directory: output folder; created if missing.
+        title: title for the record.
+        noise: assumed noise.
+        truth: ``(n, all)`` true parameters, if known: scores and coverage are added.
+        simulations: number of simulations each was refined with; 0 for the posterior itself.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     from ..plot.inference import parity
 
@@ -85,20 +85,20 @@ def write_family_inference(
     noise: float,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write how probable each family is, and as `write_inference` the posteriors of each as if it were the one.
+    """Write the probability of each family, and as `write_inference` the posteriors given each family.
 
     Args:
         probabilities: ``(n, families)``.
-        inferred: of each family n posteriors.
-        posteriors: that they are of, in the order of the probabilities.
-        families: that the probabilities are of.
-        directory: where to; made when missing.
-        title: for the record.
-        noise: that was assumed.
-        inputs: files it was made from.
+        inferred: n posteriors for each family.
+        posteriors: trained posteriors they come from, in the order of the probabilities.
+        families: classifier the probabilities come from.
+        directory: output folder; created if missing.
+        title: title for the record.
+        noise: assumed noise.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     from ..plot.inference import family_probabilities
 
@@ -193,7 +193,7 @@ def _remarks(inferred: Inferred, posterior: Posterior) -> list[str]:
 
 
 def _written(inferred: Inferred, folder: Path, stem: str) -> dict[str, Path]:
-    """A table and a picture."""
+    """Write a table and a figure."""
     from ..plot.inference import posteriors
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def _found(inferred: Inferred, posterior: Posterior) -> dict[str, Any]:
 
 
 def against(inferred: Inferred, truth: np.ndarray) -> dict[str, Any]:
-    """Scores and coverage as plain values."""
+    """Return scores and coverage as plain values."""
     from ..inference import coverage, score
 
     r2, error = score(inferred, truth)
@@ -237,11 +237,11 @@ def write_echo_training(
     """Write ``result.json`` of a training.
 
     Args:
-        posterior: what was trained; its card is in the record.
-        scores: by noise, as of `against`.
-        directory: the folder of the training.
-        title: for the record.
-        inputs: files it was made from.
+        posterior: trained posterior; its card is in the record.
+        scores: scores by noise, from `against`.
+        directory: folder of the training.
+        title: title for the record.
+        inputs: input files.
     """
     found = {"name": posterior.name, "card": posterior.card, "scores": dict(scores)}
     return write_record(Path(directory) / "result.json", envelope("echo-training", title, found, inputs=inputs))
@@ -255,17 +255,17 @@ def write_families_training(
     *,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write ``result.json`` of a training of several families, and a picture of how right probabilities are.
+    """Write ``result.json`` of a training of several families, and a figure of the calibration of probabilities.
 
     Args:
-        families: what tells them apart; scores are in its card.
-        posteriors: of each.
-        directory: the folder of the training.
-        title: for the record.
-        inputs: files it was made from.
+        families: classifier of the families; scores are in its card.
+        posteriors: posterior of each family.
+        directory: folder of the training.
+        title: title for the record.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     from ..plot.inference import reliability
 

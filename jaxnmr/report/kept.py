@@ -1,7 +1,7 @@
-"""A result on disk as it was in memory: what reports, pictures and files of results are made from again.
+"""Results saved to disk, from which reports, figures and result files can be made again.
 
-``result.npz`` holds arrays, and one text that says where they belong: a tree in JSON of plain values and records, each of which is named
-after its class. Reading it calls no constructor and runs nothing that the file says: it fills records of known classes.
+``result.npz`` holds arrays, and one text that assigns them: a JSON tree of plain values and records, each named after
+its class. Reading calls no constructor and executes nothing from the file: it fills records of known classes.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _TREE, _VERSION = "tree", 1
 
 @dataclasses.dataclass(frozen=True)
 class KeptParameters:
-    """What reports read of `Parameters`.
+    """Part of `Parameters` that reports read.
 
     Attributes:
-        elements: every physical value.
-        free_names: of the numbers that were refined.
+        elements: all physical values.
+        free_names: names of the refined numbers.
     """
 
     elements: tuple[ParameterRow, ...]
     free_names: tuple[str, ...]
 
     def rows(self) -> list[ParameterRow]:
-        """Every physical value."""
+        """List all physical values."""
         return list(self.elements)
 
     @property
@@ -53,12 +53,12 @@ class KeptParameters:
 
     @property
     def n_free(self) -> int:
-        """How many numbers were refined."""
+        """Number of refined numbers."""
         return len(self.free_names)
 
 
 def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
-    """Write a result, without the objective, and what the run asked of its report."""
+    """Write a result, without the objective, and the report settings of the run."""
     rows = (
         ParameterRow(**{f.name: getattr(row, f.name) for f in dataclasses.fields(ParameterRow)})
         for row in fit.parameters.rows()
@@ -78,10 +78,10 @@ def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
 
 
 def read_kept(path: Path) -> tuple[RefinementResult, Asked]:
-    """A result, whose ``objective`` is ``None``, and what was asked of its report.
+    """Read a result, whose ``objective`` is ``None``, and the report settings of the run.
 
     Raises:
-        ParseError: no such file, a damaged one, or one of records that are not known.
+        ParseError: the file does not exist, is damaged, or contains unknown records.
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
@@ -105,7 +105,7 @@ def read_kept(path: Path) -> tuple[RefinementResult, Asked]:
 
 
 def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
-    """A value as JSON: what JSON has no word for is a dictionary with one key that says what it is."""
+    """Encode a value as JSON: types that JSON lacks become a dictionary with one key that names the type."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, np.generic):
@@ -143,7 +143,7 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
     if what == "record":
         module, name, fields = held
         kind = _class(module, name, path)
-        # what was added since may be left out
+        # fields added in later versions may be missing
         values = _defaults(kind) | {k: _unpacked(v, arrays, path) for k, v in fields.items()}
         if set(values) != set(_fields(kind)):
             raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
@@ -156,7 +156,7 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
 
 
 def _is_record(kind: type) -> bool:
-    """Whether values have fields with names: dataclasses and named tuples."""
+    """Return whether values have named fields: dataclasses and named tuples."""
     return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
 
 
@@ -173,7 +173,7 @@ def _defaults(kind: Any) -> dict[str, Any]:
 
 
 def _class(module: str, name: str, path: Path) -> type:
-    """A class of this package, or of a module that is imported already."""
+    """Return a class of this package, or of a module that is already imported."""
     if module not in sys.modules and module.split(".")[0] == "jaxnmr":
         import_module(module)
     found: Any = sys.modules.get(module)

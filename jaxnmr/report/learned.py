@@ -1,4 +1,4 @@
-"""What a report says of the models that a refinement used."""
+"""Report entries about the models used in a refinement."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..objective import Objective
 
-# metric of a model card, what people call it, its unit
+# metric of a model card, its usual name, its unit
 _SCORES = (("iso_mae", "isotropic", " ppm"), ("span_mae", "span", " ppm"), ("cq_size_mae_mhz", "C_Q", " MHz"))
 
 
 def model_records(objective: Objective) -> list[dict[str, Any]]:
-    """Models that the refinement used, one for every phase they predicted tensors of."""
+    """Return records of the models used in the refinement, one for every phase whose tensors they predicted."""
     return [source.record() for source in objective.sources]
 
 
 def model_rows(models: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Name, phase, heads, level of theory, members and errors of every model."""
+    """Tabulate name, phase, heads, level of theory, members and errors of every model."""
     rows = []
     for of in models:
         heads = "; ".join(

@@ -1,4 +1,4 @@
-"""A page that follows a refinement: where it is, how well it agrees, and what is calculated now."""
+"""Live page of a refinement: progress, agreement and current calculated curves."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from ..refinement.result import StepInfo
 
 PAGE = "live.html"
-# seconds between two states of the page, and how much longer than it takes to write one
+# shortest time between updates, in seconds and as a multiple of the time that an update takes
 _PAUSE, _PATIENCE = 2.0, 5.0
 
 
 class LivePage:
-    """A callback of a refinement that keeps ``live.html`` up to date: the page asks the file ``live.js`` beside it.
+    """Refinement callback that keeps ``live.html`` up to date; the page polls the file ``live.js`` beside it.
 
     Args:
-        folder: of the results, made when missing.
-        title: for people.
-        objective: what is refined.
-        present: gives the parameters after the step that is told of, with what is refined free.
-        asked: what the run file says of data files.
+        folder: folder of the results; created if missing.
+        title: title of the page.
+        objective: objective that is refined.
+        present: returns the parameters after the reported step, with the refined ones free.
+        asked: report settings of the run file.
 
     Raises:
-        JaxnmrError: the library that draws is not installed.
+        JaxnmrError: the plotting library is not installed.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class LivePage:
 
     @property
     def page(self) -> Path:
-        """The file to open."""
+        """File to open."""
         return self.folder / PAGE
 
     def begin(self, params: Parameters) -> None:
-        """Write the page with what is calculated at the start."""
+        """Write the page with the calculated curves of the start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = self._content(params)
         (self.folder / LIVE).unlink(missing_ok=True)
@@ -73,13 +73,13 @@ class LivePage:
         now = time.monotonic()
         if now < self._next:
             return
-        # a view never ends what it shows
+        # an error of the view must never end the refinement
         with suppress(JaxnmrError, ArithmeticError, ValueError, OSError):
             self._tell(self._content(self._present()))
         self._next = time.monotonic() + max(_PAUSE, _PATIENCE * (time.monotonic() - now))
 
     def end(self) -> None:
-        """Say that the report is there, to which an open page goes on."""
+        """Mark the report as finished, so that an open page switches to it."""
         write_atomically(self.folder / LIVE, "jaxnmrLive(null);\n")
         self.page.unlink(missing_ok=True)
 

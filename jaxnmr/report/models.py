@@ -1,4 +1,4 @@
-"""Files of a training or an evaluation of tensor models: numbers, text and pictures."""
+"""Files of a training or an evaluation of tensor models: numbers, text and figures."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
     """Write ``result.json``, ``report.md``, ``learning-curve.png``, ``parity.png`` and ``orientation.png``.
 
     Args:
-        result: of the training; its models are written already.
-        folder: where to.
-        inputs: files that are named in the record with their digests.
+        result: result of the training; its models are already written.
+        folder: output folder.
+        inputs: input files, which the record lists with their digests.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     folder = Path(folder)
     part = next((name for name in ("test", "train") if name in result.evaluations), "train")
@@ -65,12 +65,12 @@ def write_evaluation(
     """Write ``evaluation.json``, ``evaluation.md``, ``parity.png`` and ``orientation.png``; see :func:`write_training`.
 
     Args:
-        evaluation: of the model.
-        prepared: the data.
-        model: that was judged, or the first of those of all folds.
-        folder: made when missing.
-        title: of the report.
-        inputs: files that are named in the record with their digests.
+        evaluation: evaluation of the model.
+        prepared: prepared data.
+        model: evaluated model, or the first of those of all folds.
+        folder: output folder; created if missing.
+        title: title of the report.
+        inputs: input files, which the record lists with their digests.
         folds: evaluations that were pooled.
     """
     folder = Path(folder)
@@ -117,7 +117,7 @@ def write_pictures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 
 def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Everything in ``result.json``: an envelope of the kind ``"training"``, see `jaxnmr._record`."""
+    """Return the content of ``result.json``: an envelope of the kind ``"training"``, see `jaxnmr._record`."""
     experiment, prepared = result.experiment, result.prepared
     names = [s.name for s in prepared.data.structures]
     return envelope(
@@ -148,7 +148,7 @@ def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> di
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
-    """Scores of an evaluation with what they are worth and what others reached."""
+    """Return scores of an evaluation with their reliability and published values for comparison."""
     return {
         "part": evaluation.part,
         "quantity": evaluation.quantity,
@@ -168,7 +168,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: Evaluation) -> str:
-    """The Markdown report of a training."""
+    """Format the Markdown report of a training."""
     experiment, prepared = result.experiment, result.prepared
     config, last = result.model.config, result.histories[0][-1]
     members = f"{len(result.histories)} networks of " if len(result.histories) > 1 else "A network of "
@@ -216,7 +216,7 @@ def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: 
 
 
 def score_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
-    """Header and one row per element of the table of scores."""
+    """Return the header and one row per element of the table of scores."""
     scores = evaluation.scores()
     columns = [c for c in _COLUMNS[evaluation.quantity] if any(c[0] in found for found in scores.values())]
     cell = lambda found, key, digits: f"{found[key]:.{digits}f}" if key in found else "–"

@@ -1,4 +1,4 @@
-"""Pictures of a refinement: which there are, and where they belong in a report."""
+"""Figures of a refinement and their places in a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 DATA, INFORMATION, CORRELATIONS, COURSE = "data", "information", "correlations", "course"
-# who draws what, by the kind of evidence
+# plotting functions by kind of evidence
 _DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
     "histogram": (pattern, "pattern"),
     "spectrum": (spectrum, "spectrum"),
@@ -28,11 +28,11 @@ _DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture on disk.
+    """A figure on disk.
 
     Attributes:
-        section: of the report, where it stands.
-        caption: what it shows.
+        section: section of the report that shows it.
+        caption: its caption.
         files: one per format, the one that reports embed first.
     """
 
@@ -41,18 +41,18 @@ class Picture:
     files: tuple[Path, ...]
 
     def markdown(self) -> str:
-        """The line that shows it in a report; empty when no browser could."""
+        """Return the line that embeds it in a report; empty if no browser could show it."""
         shown = [file.name for file in self.files if file.suffix == ".png"]
         return f"![{self.caption}]({shown[0]})" if shown else ""
 
     def named(self) -> dict[str, Path]:
-        """Its files, by what they are."""
+        """Return its files by description."""
         first, *others = self.files
         return {self.caption: first, **{f"{self.caption} ({file.suffix[1:]})": file for file in others}}
 
 
 def write_pictures(fit: RefinementResult, folder: Path, asked: Asked) -> list[Picture]:
-    """Write the pictures in the formats that are asked for."""
+    """Write the figures in the requested formats."""
     return [
         Picture(section, caption, saved(figure, folder, stem, asked.pictures))
         for section, caption, stem, figure in _figures(fit, asked)
@@ -60,12 +60,12 @@ def write_pictures(fit: RefinementResult, folder: Path, asked: Asked) -> list[Pi
 
 
 def _figures(fit: RefinementResult, asked: Asked) -> Iterator[tuple[str, str, str, Figure]]:
-    """Section, caption, stem of the file, and the picture."""
+    """Iterate over section, caption, stem of the file name, and figure."""
     choices = asked.choices()
     for name, shown in fit.evidence.items():
         if shown.kind in _DRAWN:
             draw, stem = _DRAWN[shown.kind]
-            # the picture of the only pattern or energy needs no name
+            # the figure of a single pattern or energy needs no name
             alone = shown.kind in ("histogram", "energy") and len(fit.of_kind(shown.kind)) == 1
             stem = stem if alone else f"{stem}_{file_name(name)}"
             yield DATA, f"picture of {name}", stem, draw(fit, name, **choices.get(name, {}))
@@ -76,17 +76,17 @@ def _figures(fit: RefinementResult, asked: Asked) -> Iterator[tuple[str, str, st
 
 
 def file_name(name: str) -> str:
-    """The name of a term as part of the name of a file."""
+    """Make a term name safe for file names."""
     return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
 
 
 def saved(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
-    """The files of a picture, one for each format; it is closed."""
+    """Save a figure in each format, close it, and return the files."""
     import matplotlib.pyplot as plt
 
     paths = tuple(folder / f"{stem}.{suffix}" for suffix in formats)
     if (engine := figure.get_layout_engine()) is not None:
-        # laid out once: matplotlib draws every file another time, unseen, for its layout
+        # compute the layout once: matplotlib otherwise draws invisibly for every file to do so
         engine.execute(figure)
         figure.set_layout_engine("none")
     for path in paths:

@@ -1,4 +1,4 @@
-"""The numbers of a refinement as one record of plain values."""
+"""Numbers of a refinement as one record of plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
-    """Everything in ``result.json``: an envelope of the kind ``"refinement"``, see `jaxnmr._record`."""
+    """Return the content of ``result.json``: an envelope of the kind ``"refinement"``, see `jaxnmr._record`."""
     result = {
         "status": fit.status,
         "message": fit.message,
@@ -45,7 +45,7 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
 
 
 def _term(fit: RefinementResult, name: str) -> dict[str, Any]:
-    """What a term shows of itself, how well it agrees, and what follows from its parameters."""
+    """Return the evidence of a term, its agreement, and quantities derived from its parameters."""
     derived = [
         {"part": of.part, "quantity": of.quantity, "value": of.value, "esd": esd, "unit": of.unit}
         for of, esd in fit.derived(name)
@@ -54,7 +54,7 @@ def _term(fit: RefinementResult, name: str) -> dict[str, Any]:
 
 
 def _information(fit: RefinementResult) -> dict[str, Any]:
-    """Share of every term in the variance of every parameter and position, and the esds without it."""
+    """Return the share of every term in the variance of every parameter and position, and the esds without it."""
     info = fit.information
     return {
         "terms": list(info.terms),
@@ -67,7 +67,7 @@ def _information(fit: RefinementResult) -> dict[str, Any]:
 
 
 def parameter_rows(fit: RefinementResult) -> list[dict[str, Any]]:
-    """One row per parameter element: name, value, esd, esd inflated for serial correlation, unit, free, bounds, tie."""
+    """Return one row per parameter element: name, value, esd, esd with serial correlation, unit, free, bounds, tie."""
     rows = []
     position: dict[str, int] = {}
     for row in fit.parameters.rows():

@@ -1,4 +1,4 @@
-"""Files of a relaxation: the structure, numbers, and a page to read."""
+"""Files of a relaxation: structure, numbers and a report."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def write_relaxation(
     """Write ``relaxed.cif``, ``result.json`` and ``report.md``.
 
     Args:
-        result: of :func:`jaxnmr.relax`.
-        directory: where to; made when missing.
+        result: result of :func:`jaxnmr.relax`.
+        directory: output folder; created if missing.
         title: heading of the report.
-        card: what is known of the energy, for the record.
-        inputs: files it was made from.
+        card: information on the energy model, for the record.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = {"structure": folder / "relaxed.cif", "report": folder / "report.md"}
-    # so that nobody takes it for a measured structure
+    # prevents confusion with a measured structure
     origin = f"Calculated: positions{' and cell' if result.cell_free else ''} at rest in the energy {result.model}. {result.message}"
     write_crystal(result.crystal, written["structure"], extra={"_refine_special_details": origin})
     write_atomically(written["report"], _text(result, title, card or {}))
@@ -51,7 +51,7 @@ def write_relaxation(
 
 
 def relaxation_record(result: RelaxResult) -> dict[str, Any]:
-    """The outcome as plain values; energies in eV per conventional cell, forces in eV/Å, stresses in GPa."""
+    """Return the result as plain values; energies in eV per conventional cell, forces in eV/Å, stresses in GPa."""
     crystals = {"start": result.start, "crystal": result.crystal}
     return {
         "model": result.model,

@@ -1,4 +1,4 @@
-"""Files of a finished screening: a ranked table as text and as comma-separated columns, and pictures."""
+"""Files of a finished screening: a ranked table as text and as comma-separated columns, and figures."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ _FIGURES = {
     "rwp": "R / %",
     "energy": "ΔE / meV per atom",
 }
-# candidates in the report and in result.json; the table has all
+# candidates listed in the report and in result.json; the table has all
 _LISTED = 100
 
 
 def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
-    """Write ``report.md``, ``result.json``, ``ranking.csv``, ``ranking.png`` and the ten best structures, and the pattern of the best
-    candidate where it is at hand.
+    """Write ``report.md``, ``result.json``, ``ranking.csv``, ``ranking.png`` and the ten best structures.
+
+    The pattern of the best candidate is added if it is available.
 
     Args:
-        result: of :func:`jaxnmr.screen`.
-        directory: where to; made when missing.
+        result: result of :func:`jaxnmr.screen`.
+        directory: output folder; created if missing.
         title: heading of the report.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     import matplotlib.pyplot as plt
 
@@ -73,7 +74,7 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
 
 
 def csv_lines(result: ScreeningResult, most: int | None = None) -> Iterator[str]:
-    """The ranking in comma-separated columns, line by line; so many of the best, or all."""
+    """Write the ranking in comma-separated columns, line by line: the given number of best candidates, or all."""
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
 
@@ -95,12 +96,12 @@ def csv_lines(result: ScreeningResult, most: int | None = None) -> Iterator[str]
 
 
 def _first(path: Path) -> Crystal:
-    """The structure of a candidate; where several phases were refined, the first of them."""
+    """Return the structure of a candidate; the first if several phases were refined."""
     return next(iter(read_crystals(path).values()))
 
 
 def write_structures(result: ScreeningResult, directory: str | Path, most: int = 10) -> dict[str, Path]:
-    """Write the refined structures of the best candidates as ``01_NAME.cif`` and so on; the files by name of the candidate."""
+    """Write refined structures of the best candidates as ``01_NAME.cif`` ...; return files by candidate name."""
     folder, written = Path(directory), dict[str, Path]()
     for k, row in enumerate(result.rows[:most]):
         text = result.structure(k)
@@ -111,12 +112,12 @@ def write_structures(result: ScreeningResult, directory: str | Path, most: int =
 
 
 def _short(name: str) -> str:
-    """So much of a name that file systems take it, of which many know 255 bytes; the rank in front tells files apart."""
+    """Truncate a name for file systems, many of which allow 255 bytes; the rank in front keeps files distinct."""
     return name.encode()[:120].decode(errors="ignore")
 
 
 def screening_record(result: ScreeningResult) -> dict[str, Any]:
-    """The ranking as plain values: the best candidates with their parameters; the table has all of them."""
+    """Return the ranking as plain values: the best candidates with their parameters; the table has all candidates."""
     pairs = zip(result.rows[:_LISTED], result.figures[:_LISTED], strict=True)
     return {
         "message": result.message,

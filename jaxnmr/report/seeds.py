@@ -1,4 +1,4 @@
-"""What many seeds say together: their table, the structures that fit as well, a record."""
+"""Combined results of many seeds: table, structures that fit equally well, record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEPT = (
 
 
 def seeds_text(found: SeedsResult) -> list[str]:
-    """The section of a report."""
+    """Format the section of a report."""
     said = found.agreement
     lines = ["## Seeds", "", said.text, ""]
     if any(row.structure for row in found.rows):
@@ -52,13 +52,21 @@ def _cells(row: SeedRow) -> tuple[str, ...]:
     number = lambda value, digits: f"{value:.{digits}f}" if np.isfinite(value) else ""
     cell = [""] * 6 if row.cell is None else [f"{x:.{4 if k < 3 else 2}f}" for k, x in enumerate(row.cell)]
     return (
-        str(row.seed), row.status, str(row.structure or ""), row.group, *cell, row.contents, number(row.r_factor, 3), number(row.rwp, 2),
-        number(row.distance, 3), f"{row.seconds:.0f}",
-    )  # fmt: skip
+        str(row.seed),
+        row.status,
+        str(row.structure or ""),
+        row.group,
+        *cell,
+        row.contents,
+        number(row.r_factor, 3),
+        number(row.rwp, 2),
+        number(row.distance, 3),
+        f"{row.seconds:.0f}",
+    )  # Return the results of seeds as plain values.
 
 
 def seeds_record(found: SeedsResult) -> dict[str, Any]:
-    """What seeds found, as plain values."""
+    """Write the structures that fit as well as the best; remove those of an earlier call."""
     said = found.agreement
     return {
         "message": said.text,

@@ -1,4 +1,4 @@
-"""Files of a finished series: a table with uncertainties as text and as comma-separated columns, and pictures along the series."""
+"""Files of a finished series: tables with uncertainties, and figures along the series."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .pictures import file_name, saved
 if TYPE_CHECKING:
     from ..search.series.rows import SeriesResult, SeriesRow
 
-# columns of one table of the report
+# columns per table of the report
 _ACROSS = 8
 _PRIVATE = ("flat", "sizes", "key")
 
@@ -32,17 +32,17 @@ def write_series(
     inputs: Sequence[Path] = (),
     pictures: Sequence[str] = ("png",),
 ) -> dict[str, Path]:
-    """Write ``series.csv``, ``result.json``, ``report.md`` and a picture of each kind of quantity along the series.
+    """Write ``series.csv``, ``result.json``, ``report.md`` and a figure of each kind of quantity along the series.
 
     Args:
-        result: of :func:`jaxnmr.refine_series`.
-        directory: where to; made when missing.
+        result: result of :func:`jaxnmr.refine_series`.
+        directory: output folder; created if missing.
         title: heading of the report.
-        inputs: files that it was made from, for the record.
-        pictures: formats.
+        inputs: input files, for the record.
+        pictures: formats of figures.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def write_series(
 
 
 def series_record(result: SeriesResult) -> dict[str, Any]:
-    """The series as plain values."""
+    """Return the series as plain values."""
     public = lambda row: {key: value for key, value in vars(row).items() if key not in _PRIVATE}
     return {
         "message": result.message,
@@ -79,13 +79,13 @@ def series_record(result: SeriesResult) -> dict[str, Any]:
 
 
 def _others(result: SeriesResult) -> list[SeriesRow]:
-    """Rows of the direction that was not kept."""
+    """List the rows of the direction that was not kept."""
     pairs = ((row, of.get(row.name)) for row in result.rows for of in (result.forward, result.backward))
     return [other for row, other in pairs if other is not None and other is not row]
 
 
 def series_table(result: SeriesResult) -> str:
-    """Comma-separated: full precision, one column for every value and one for its standard uncertainty."""
+    """Format as comma-separated values: full precision, one column per value and one per standard uncertainty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     terms = list(dict.fromkeys(term for row in result.rows for term in row.factors))
@@ -126,7 +126,7 @@ def _text(result: SeriesResult, title: str, shown: dict[str, str]) -> str:
             lines += [f"![{kind}]({shown[kind]})", ""]
         for first in range(0, max(len(names), 1), _ACROSS):
             head, cells = result.cells(names[first : first + _ACROSS])
-            # agreement once is enough
+            # the agreement columns are listed only once
             kept = range(len(head)) if kind == "agreement" else [0, 1, *range(5, len(head) - 1)]
             lines += [markdown([head[k] for k in kept], [[row[k] for k in kept] for row in cells]), ""]
     lines += [

@@ -1,4 +1,4 @@
-"""Files of an indexing and of a structure determination: tables, structures, pictures, a page to read, and a record."""
+"""Files of an indexing and of a structure determination: tables, structures, figures, a report and a record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..solve.determination.outcome import Attempt, Determination
 
 _CELL_HEADER = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³")
-# structures written beside the best one
+# structures written in addition to the best one
 _MOST_STRUCTURES = 5
 
 
@@ -47,16 +47,16 @@ def write_indexing(
     *,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write ``peaks.csv``, ``cells.csv``, ``result.json``, ``report.md`` and pictures.
+    """Write ``peaks.csv``, ``cells.csv``, ``result.json``, ``report.md`` and figures.
 
     Args:
-        pattern: what was measured; ``peaks`` found in it, ``cells`` that may have made them, the likeliest first.
-        directory: where to; made when missing.
+        pattern: measured pattern; ``peaks`` its peaks, ``cells`` candidate cells, the most likely first.
+        directory: output folder; created if missing.
         title: heading of the report.
-        inputs: files it was made from.
+        inputs: input files.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,21 +78,22 @@ def write_determination(
     inputs: Sequence[Path] = (),
     seeds: SeedsResult | None = None,
 ) -> dict[str, Path]:
-    """Write every step of a determination.
+    """Write the results of every step of a determination.
 
-    ``peaks.csv``, ``cells.csv``, ``solution_01.cif`` ... (the best structure of each space group that was tried), ``refined.cif``, pictures,
-    ``report.md``, ``result.json``, and in the folder ``refinement`` the report of the Rietveld refinement.
+    ``peaks.csv``, ``cells.csv``, ``solution_01.cif`` ... (the best structure of each space group tried),
+    ``refined.cif``, figures, ``report.md``, ``result.json``, and in the folder ``refinement`` the report of the
+    Rietveld refinement.
 
     Args:
-        found: of :func:`jaxnmr.solve.determine`.
-        directory: where to; made when missing.
+        found: result of :func:`jaxnmr.solve.determine`.
+        directory: output folder; created if missing.
         title: heading of the report.
-        inputs: files it was made from.
-        seeds: of :func:`jaxnmr.solve.determine_from_seeds`, of which ``found`` is the best; where structures fit as well, these are
-            ``alternative_01.cif`` ...
+        inputs: input files.
+        seeds: result of :func:`jaxnmr.solve.determine_from_seeds`, whose best is ``found``; structures that fit equally
+            well are written as ``alternative_01.cif`` ...
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
     """
     from .write import write_report, write_structures
 
@@ -133,7 +134,7 @@ def write_determination(
 
 
 def _first_steps(pattern: Pattern, peaks: Peaks, cells: Sequence[CellCandidate], folder: Path) -> dict[str, Path]:
-    """Lines and cells, with their pictures."""
+    """Write lines and cells, with their figures."""
     written = {"peaks": write_peaks(peaks, folder / "peaks.csv"), "cells": _write_cells(cells, folder / "cells.csv")}
     if len(peaks):
         written["peaks picture"] = _save(peaks_picture(pattern, peaks), folder / "peaks.png")
@@ -214,7 +215,7 @@ def _cells_text(cells: Sequence[CellCandidate], drawn: bool) -> list[str]:
 
 
 def _is_given(table: ExtinctionTable) -> bool:
-    """Whether the space group was known, so that absences had nothing to say."""
+    """Return whether the space group was given, so that absences were not evaluated."""
     return table.best.symbol == "given"
 
 

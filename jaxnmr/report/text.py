@@ -1,4 +1,4 @@
-"""The Markdown report of a refinement: what one would put into a paper."""
+"""Markdown report of a refinement, with the content for a paper."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _SCALED = (
 def report_text(
     fit: RefinementResult, record: dict[str, Any], asked: Asked | None = None, pictures: Sequence[Picture] = ()
 ) -> str:
-    """The report.
+    """Format the report.
 
     Args:
-        fit: the result.
+        fit: result of the refinement.
         record: its :func:`~jaxnmr.report.record.result_record`.
-        asked: what the run file says of data files.
-        pictures: that were written; each stands in the section it belongs to.
+        asked: report settings of the run file.
+        pictures: figures written; each is shown in its section.
     """
     show = lambda section: [picture.markdown() for picture in pictures if picture.section == section]
     result = record["result"]
@@ -71,7 +71,7 @@ def _status(fit: RefinementResult, result: dict[str, Any]) -> str:
 
 
 def _agreement(fit: RefinementResult) -> str:
-    """Tables of agreement, one for every kind of line."""
+    """Format tables of agreement, one for every kind of row."""
     groups: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for name, shown in fit.evidence.items():
         cells = shown.agreement(fit.statistics[name])
@@ -107,7 +107,7 @@ def _remarks(fit: RefinementResult) -> str:
 
 
 def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], asked: Asked) -> list[str]:
-    """How everything was measured and is calculated: a table for every kind of term, and conventions."""
+    """Describe measurement and calculation: a table for every kind of term, and conventions."""
     files = {curve.name: curve.file for curve in asked.curves}
     groups: dict[str, list[tuple[str, ...]]] = {}
     for name, shown in fit.evidence.items():
@@ -123,7 +123,7 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], ask
 
 
 def filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> str:
-    """A text with refined values for the parameters that it names."""
+    """Replace parameters named in a text by their refined values."""
 
     def value(found: re.Match) -> str:
         row, factor = values.get(found[1]), float(found[2] or 1.0)
@@ -135,7 +135,7 @@ def filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> 
 
 
 def _fixed(text: str, values: Mapping[str, dict[str, Any]]) -> str:
-    """What to add to a text none of whose parameters was refined."""
+    """Return the remark for a text none of whose parameters was refined."""
     named = [values[found[0]] for found in _PARAMETER.findall(text) if found[0] in values]
     return ", not refined" if named and not any(row["free"] for row in named) else ""
 
@@ -148,7 +148,7 @@ def _models(models: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: str) -> list[str]:
-    """What a term shows, and what follows from its parameters."""
+    """Format the section of a term: its evidence, and quantities derived from its parameters."""
     shown, derived = fit.evidence[name], fit.derived(name)
     tables = [*shown.tables()]
     if derived:
@@ -208,7 +208,7 @@ def _parameters(values: Sequence[dict[str, Any]]) -> str:
 
 
 def _constraints(values: Sequence[dict[str, Any]]) -> str:
-    """Values that follow others in more than name: sums that are kept, and ties to several."""
+    """List constrained values: sums kept constant, and ties to several parameters."""
     names = {row["name"] for row in values}
     lines = [
         f"- `{row['name']}` = {row['tied_to']}" for row in values if row["tied_to"] and row["tied_to"] not in names
@@ -217,7 +217,7 @@ def _constraints(values: Sequence[dict[str, Any]]) -> str:
 
 
 def _information(fit: RefinementResult) -> str:
-    """Shares of the terms in the variance of every position, and how much larger the esd is without them."""
+    """Tabulate shares of the terms in the variance of every position, and the growth of the esd without them."""
     info = fit.information
     if info.atoms:
         several = len(fit.crystals) > 1

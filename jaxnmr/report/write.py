@@ -1,4 +1,4 @@
-"""Files of a finished refinement: structure, patterns, reflections, spectra, numbers, text and pictures."""
+"""Files of a finished refinement: structure, patterns, reflections, spectra, numbers, text and figures."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ if TYPE_CHECKING:
 
 
 def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) -> dict[str, Path]:
-    """Write everything about a refinement into a folder, which is made when missing.
+    """Write all files of a refinement into a folder, which is created if missing.
 
-    ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
-    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``, ``curve_<name>.csv``,
-    ``result.json``, ``report.md`` and pictures. Files of an earlier refinement in the folder are moved to ``previous`` in it.
+    ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` with several histograms),
+    ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``, ``curve_<name>.csv``,
+    ``result.json``, ``report.md`` and figures. Files of an earlier refinement in the folder are moved to its subfolder
+    ``previous``.
 
     Args:
-        fit: the result.
-        directory: where to.
-        run: the :class:`~jaxnmr.runfile.Run` it came from, for the title, the input files and choices of pictures.
+        fit: result of the refinement.
+        directory: output folder.
+        run: the :class:`~jaxnmr.runfile.Run` it came from, for the title, the input files and figure settings.
 
     Returns:
-        The files written, by what they are (``"structure"``, ``"report"``, ``"result"``, ``"pattern xrd"`` ...).
+        The files written, by description (``"structure"``, ``"report"``, ``"result"``, ``"pattern xrd"`` ...).
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,17 +58,17 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
 
 @checked
 def rewrite_report(directory: str | Path, out: str | Path | None = None) -> dict[str, Path]:
-    """Write everything again that :func:`write_report` wrote, from ``result.json`` and ``result.npz`` in the folder.
+    """Write all files of :func:`write_report` again, from ``result.json`` and ``result.npz`` in the folder.
 
     Args:
-        directory: with the results of a refinement.
-        out: another folder to write to, which is made when missing; the same one by default.
+        directory: folder with the results of a refinement.
+        out: another output folder, created if missing; by default the same one.
 
     Returns:
-        The files written, by what they are.
+        The files written, by description.
 
     Raises:
-        ParseError: no results of a refinement in this folder, or damaged ones.
+        ParseError: the folder contains no results of a refinement, or damaged ones.
     """
     folder = Path(directory)
     try:
@@ -86,7 +87,7 @@ def rewrite_report(directory: str | Path, out: str | Path | None = None) -> dict
 
 
 def _write(fit: RefinementResult, folder: Path, record: dict[str, Any], asked: Asked) -> dict[str, Path]:
-    """Write what follows from a result and its record."""
+    """Write the files that follow from a result and its record."""
     written: dict[str, Path] = {"kept": folder / KEPT}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
@@ -113,7 +114,7 @@ def _write(fit: RefinementResult, folder: Path, record: dict[str, Any], asked: A
     for picture in pictures:
         written |= picture.named()
     written["report"] = write_atomically(folder / "report.md", report_text(fit, record, asked, pictures))
-    # last: it says which files belong to it, so that they can be told from those of another refinement
+    # last: it lists its files, to distinguish them from those of another refinement
     record["result"]["files"] = [path.name for path in written.values()]
     written["result"] = write_record(folder / RESULT, record)
     return written
@@ -145,7 +146,7 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
 
 
 def write_columns(fit: RefinementResult, name: str, folder: Path, stem: str) -> Path:
-    """Write the fitted points of one curve, and what its parts contribute, as comma-separated columns."""
+    """Write the fitted points of one curve, and its contributions, as comma-separated columns."""
     path = folder / f"{stem}.csv"
     columns = cast("Profile", fit.evidence[name]).columns()
     _write_csv(path, tuple(columns), zip(*(_short(c) for c in columns.values()), strict=True))

@@ -1,4 +1,4 @@
-"""Run files: a whole refinement in one TOML file; ``manual.md`` says what may stand in one."""
+"""Run files: a complete refinement in one TOML file; ``manual.md`` documents all keys."""
 
 from .run import Run, load_run
 from .setup import Setup, build, simulate

@@ -1,11 +1,11 @@
-"""Advice in the language of run files: what errors tell people who write Python, told to people who write TOML."""
+"""Error messages in the terms of run files: advice about Python arguments rewritten as advice about TOML keys."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-# before what is true of any argument: phrases of Python that stand for something else in a run file
+# applied before the general rule for arguments: Python phrases with a different equivalent in run files
 _PHRASES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (
         r"PowderDiffraction\(instrument=Instrument\(wavelengths=\(([\d.]+),\)\)\) says it, or read_pattern\([^)]*\)",
@@ -37,7 +37,7 @@ _PHRASES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"call jaxnmr\.enable_x64\(\) before anything else", "that is an error of jaxnmr, please report it"),
     (r", such as Instrument\(wavelengths=\([^)]*\)\)", ""),
 )
-# those of a call, and what a file says, are left alone
+# arguments inside calls, and quoted content of files, are left alone
 _ARGUMENT = re.compile(r"(?<![\w\[{(.'\"-])([a-z]\w*)=(?!=)('[^']*'|\"[^\"]*\"|True|False|None)?")
 _CONVERTED = (
     "python -c \"from jaxnmr.io import *; write_magres(read_magres('OLD.magres', assume_units=True), 'NEW.magres')\""
@@ -46,9 +46,9 @@ _VALUES = {"True": "true", "False": "false", "None": "nothing"}
 
 
 def in_keys(message: str) -> str:
-    """A message whose advice names arguments of Python functions, with keys of run files in their place.
+    """Rewrite a message whose advice names arguments of Python functions in terms of run-file keys.
 
-    Keys have the names of the arguments unless a phrase says otherwise: ``bank=2`` becomes ``bank = 2``.
+    Keys are named like the arguments, unless a phrase says otherwise: ``bank=2`` becomes ``bank = 2``.
     """
     for phrase, told in _PHRASES:
         message = re.sub(phrase, told, message)
@@ -60,6 +60,6 @@ def _as_key(found: re.Match[str]) -> str:
     value = found[2] or ""
     if value:
         return f'{found[1]} = "{value[1:-1]}"' if value[0] in "'\"" else f"{found[1]} = {_VALUES[value]}"
-    # a name alone, or one with a value that is no word
+    # a bare name, or one with a value that is not a bare word
     follows = found.string[found.end() : found.end() + 1]
     return found[1] if follows in ("", " ", ",", ";", ".", ")") else f"{found[1]} = "

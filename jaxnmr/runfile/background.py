@@ -1,4 +1,4 @@
-"""``background = { ... }`` of a histogram."""
+"""The key ``background = { ... }`` of a histogram."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _number_of_knots(table: Table, name: str, default: Any = REQUIRED) -> int:
 
 
 def _points(table: Table, name: str, default: Any = REQUIRED) -> tuple[Any, ...]:
-    """Angles, or pairs of angle and counts."""
-    table.has(name)  # asked for, whatever stands in it
+    """Read angles, or pairs of angle and counts."""
+    table.has(name)  # mark the key as read, whatever its value
     value = table.content[name]
     if not any(isinstance(item, list) for item in value):
         return table.numbers(name)
@@ -98,14 +98,14 @@ class BackgroundSpec(Spec):
 
 
 def background_of(spec: Mapping[str, Any], wavelengths: tuple[float, ...] | None = None) -> Background:
-    """The background that a table describes; a measured one is read.
+    """Make the background that a table describes; read a measured one.
 
     Args:
         spec: keys of a `BackgroundSpec`.
-        wavelengths: of the histogram, where the run file says them.
+        wavelengths: wavelengths of the histogram, if the run file gives them.
 
     Raises:
-        ConventionError: a scale without a measured background.
+        ConventionError: there is a scale without a measured background.
     """
     if spec["kind"] == "chebyshev":
         found = Background.chebyshev(spec["terms"])

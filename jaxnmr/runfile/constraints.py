@@ -1,4 +1,4 @@
-"""``[[tie]]`` and ``[[constraint]]``: values that follow others, and sums that keep their value."""
+"""``[[tie]]`` and ``[[constraint]]``: values derived from others, and sums kept constant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["sum", "charge", "atoms"]
 
 
 def parameter(read: Any) -> Any:
-    """A reader of a value by the name of a parameter."""
+    """Return a reader that names its value like a parameter."""
 
     def reader(table: Table, name: str) -> Any:
         if isinstance(table.content[name], dict):
@@ -90,7 +90,7 @@ class ConstraintSpec(Spec):
 def constrained(
     parameters: Parameters, spec: ConstraintSpec, crystals: Mapping[str, Crystal], prefix: Mapping[str, str]
 ) -> Parameters:
-    """Parameters that keep a sum; ``prefix`` of the names of every phase."""
+    """Constrain a sum; ``prefix`` gives the name prefix of every phase."""
     if spec.kind == "sum":
         return parameters.constrain_sum(spec.sum, spec.equals)
     crystal, before = crystals[spec.phase], prefix[spec.phase]

@@ -1,4 +1,4 @@
-"""``[[couplings]]``: couplings between pairs of spins, beside patterns, spectra, peaks and tensors."""
+"""``[[couplings]]``: couplings between pairs of spins, alongside patterns, spectra, peaks and tensors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LawSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSpec(Spec):
-    """``calibration = { ... }``: typed in."""
+    """``calibration = { ... }`` given in the run file."""
 
     offset_hz: float = key(Table.number, 0.0)
     slope: float = key(Table.number, 1.0, help="or { published = ... }")
@@ -139,7 +139,7 @@ class CouplingsSpec(Spec):
 
 
 def couplings_term(spec: CouplingsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
-    """The weighted term of a ``[[couplings]]``."""
+    """Make the weighted term of a ``[[couplings]]``."""
     crystal, atoms, hz = crystals[spec.phase], tuple(p.atoms for p in spec.pairs), tuple(p.hz for p in spec.pairs)
     sigma = tuple(spec.sigma if p.sigma is None else p.sigma for p in spec.pairs)
     common: dict[str, Any] = {"sigma": sigma, "phase": spec.phase, "name": spec.name}

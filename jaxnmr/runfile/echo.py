@@ -119,11 +119,11 @@ class EchoParametersSpec(Spec):
             raise table.error("d and gamma say the same twice; leave one out", "d")
 
     def drawn(self, count: int, seed: int, preset: dict[str, Range]) -> dict[str, np.ndarray]:
-        """``(curves,)`` of every parameter that is stated, uniform in its range; the same seed gives the same."""
+        """Draw ``(curves,)`` of every given parameter, uniformly in its range; reproducible from the seed."""
         rng = np.random.default_rng(seed)
         said = {name: value for name, value in vars(self).items() if value is not None}
         ranges = {name: r for name, r in preset.items() if not (name == "d" and "gamma" in said)} | said
-        # in one order, whatever was stated
+        # in a fixed order, independent of the run file
         found = {name: rng.uniform(ranges[name][0], ranges[name][1], count) for name in sorted(ranges)}
         if "d" in found:
             found["gamma"] = 10.0 ** -found["d"]
@@ -132,7 +132,7 @@ class EchoParametersSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class FamilySpec(Spec):
-    """One ``[[family]]``: a coupling that is held against others."""
+    """One ``[[family]]``: a coupling law to be compared with others."""
 
     name: str = key(Table.text, REQUIRED, '"gaussian"', "of its posterior, and of its folder", shown=True)
     kernel: str = key(Table.text, "power", '"gaussian"', choices=get_args(Family), shown=True)
@@ -179,7 +179,7 @@ class SimulateSpec(Spec):
 
 
 def paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
-    """One file or several, as a tuple."""
+    """Read one file or several, as a tuple."""
     if isinstance(table.content.get(name), str):
         return (table.path(name),)
     texts = table.texts(name, default)
@@ -187,7 +187,7 @@ def paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
 
 
 def _names(table: Table, name: str, default: Any = REQUIRED) -> Any:
-    """A text or several, as a tuple."""
+    """Read one text or several, as a tuple."""
     if isinstance(table.content.get(name), list):
         found = table.texts(name, default)
         if not found or len(set(found)) < len(found):
@@ -272,7 +272,7 @@ class InferSpec(Spec):
 
 
 def _made(table: Table, make: Callable[[], Any]) -> Any:
-    """What is made; what it complains about is an error of the run file."""
+    """Make an object; turn its errors into errors of the run file."""
     try:
         return make()
     except JaxnmrError as error:
@@ -310,12 +310,12 @@ class EchoRun(Spec):
 
     @property
     def stated(self) -> dict[str, Range]:
-        """Ranges of ``[parameters]``, and those of the preset for what is not said there."""
+        """Ranges of ``[parameters]``, completed by those of the preset."""
         return _over(self.ranges, self.parameters)
 
     @property
     def worlds(self) -> dict[str, tuple[EchoExperiment, dict[str, Range]]]:
-        """Experiments and ranges by their names: one for every family, or the only one, which has none."""
+        """Experiments and ranges by name: one per family, or a single one without a name."""
         if not self.families:
             return {"": (self.experiment, self.stated)}
         ensemble, common = self.experiment.ensemble, _over({}, self.parameters)
@@ -332,7 +332,7 @@ class EchoRun(Spec):
 
 
 def _over(ranges: dict[str, Range], parameters: EchoParametersSpec) -> dict[str, Range]:
-    """What is stated goes before, all in one order; gamma and d are two words for one parameter."""
+    """Merge the two in a fixed order; given parameters override, and gamma and d denote the same parameter."""
     said = {name: value for name, value in vars(parameters).items() if value is not None}
     twice = {"d": "gamma", "gamma": "d"}
     found = {name: r for name, r in ranges.items() if twice.get(name) not in said} | said
@@ -344,14 +344,14 @@ def _kernel(said: EnsembleSpec | FamilySpec) -> Kernel:
 
 
 def experiment_of(table: Table, of: type[Spec]) -> EchoExperiment:
-    """The experiment that the tables of a run file describe; ``of`` says which other keys there may be."""
+    """Make the experiment that the tables of a run file describe; ``of`` is the Spec of the other keys."""
     if table.text("preset", None, choices=("challenge",)) is not None:
         for name in ("ensemble", "sequence"):
             if table.has(name):
                 raise table.error(f"the preset says what [{name}] would say; leave one of them out", name)
         return challenge()
     if not table.has("sequence"):
-        # it may be there under a misspelt name
+        # it may be present under a misspelt name
         table.refuse_strangers(known(of))
         raise table.error(
             'an echo needs a pulse sequence, [sequence], or preset = "challenge"; jaxnmr help-run explains it'
@@ -362,7 +362,7 @@ def experiment_of(table: Table, of: type[Spec]) -> EchoExperiment:
     def ensemble() -> SpinEnsemble:
         sizes = tuple(int(n) if float(n).is_integer() else n for n in e.sizes)
         return SpinEnsemble(
-            sizes,  # type: ignore[arg-type]  # what is no whole number is refused there
+            sizes,  # type: ignore[arg-type]  # non-integers are refused there
             kernel=_kernel(e),
             line=Line(e.line, cutoff=e.cutoff, grid=e.grid),  # type: ignore[arg-type]
             axes=e.axes,
@@ -378,7 +378,7 @@ def load_echo(path: str | Path) -> EchoRun:
     """Read and check a run file of spin echoes.
 
     Raises:
-        ParseError: no such file, not TOML, an unknown or missing key, or a value that makes no sense.
+        ParseError: the file does not exist or is not TOML, a key is unknown or missing, or a value is invalid.
     """
     table = read_toml(path)
     return read(table, EchoRun, path=Path(path), title=Path(path).stem, experiment=experiment_of(table, EchoRun))

@@ -1,4 +1,4 @@
-"""``[[echo]]``: a measured spin-echo curve, alone or beside data of other kinds."""
+"""``[[echo]]``: a measured spin-echo curve, alone or with data of other kinds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .weights import robust_key, weight_key, weighted
 if TYPE_CHECKING:
     from ..nmr.echo import Echo
 
-# refined where no stage says what, if curves depend on it
+# refined if no stage says otherwise and the curve depends on it
 _USUAL = ("alpha", "xi", "p", "gamma")
 
 
@@ -42,7 +42,7 @@ class EchoStartSpec(Spec):
 
     @property
     def values(self) -> dict[str, float]:
-        """Those that are stated, as parameters of the term are called."""
+        """Given starting values by parameter name of the term."""
         said = {name: value for name, value in vars(self).items() if value is not None}
         if "d" in said:
             said["gamma"] = 10.0 ** -said.pop("d")
@@ -50,7 +50,7 @@ class EchoStartSpec(Spec):
 
 
 def _elsewhere(table: Table, name: str, default: Any = REQUIRED, *, kind: type[Spec]) -> Any:
-    """A table whose keys the manual shows under Spin echoes."""
+    """Read a table whose keys the manual documents under Spin echoes."""
     return part(table, name, default, of=kind)
 
 
@@ -102,12 +102,12 @@ class EchoSpec(Spec):
 
 
 def echoes(table: Table, name: str, default: Any = REQUIRED, *, of: type[EchoSpec]) -> tuple[EchoSpec, ...]:
-    """All ``[[echo]]``, each with its experiment."""
+    """Read all ``[[echo]]``, each with its experiment."""
     return tuple(read(inner, of, experiment=experiment_of(inner, of)) for inner in table.tables(name))
 
 
 def echo_term(spec: EchoSpec, crystals: Mapping[str, Any], models: Mapping[str, list]) -> Any:
-    """The weighted term of an ``[[echo]]``; it depends on no structure."""
+    """Make the weighted term of an ``[[echo]]``; it depends on no structure."""
     from ..errors import ParameterError
     from ..io import read_echo
 
@@ -131,7 +131,7 @@ def echo_term(spec: EchoSpec, crystals: Mapping[str, Any], models: Mapping[str, 
 
 
 def _expected(spec: EchoSpec, echo: Echo) -> dict[str, float]:
-    """What a posterior says of the curve."""
+    """Return the parameters that a trained posterior expects for the curve."""
     if spec.posterior is None:
         return {}
     from ..inference import Posterior, echo_numbers
@@ -142,6 +142,6 @@ def _expected(spec: EchoSpec, echo: Echo) -> dict[str, float]:
 
 
 def usual_echo_stages(specs: tuple[EchoSpec, ...]) -> list[Stage]:
-    """What is refined of echoes when no stage says what: all that their curves depend on."""
+    """Make the default stages of echoes: free every usual parameter that the curve depends on."""
     free = [f"{of.name}/{name}" for of in specs for name in _USUAL if not changes_nothing(of.experiment, name)]
     return [Stage(name="coupling and relaxation", free=tuple(free))] if free else []

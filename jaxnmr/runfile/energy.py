@@ -1,4 +1,4 @@
-"""``[[energy]]``: the energy of a phase by an interatomic potential, as knowledge of where its atoms are."""
+"""``[[energy]]``: the energy of a phase in an interatomic potential, as prior knowledge of its atomic positions."""
 
 from __future__ import annotations
 
@@ -62,25 +62,25 @@ class EnergySpec(Spec):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The file it is read from."""
+        """Model file."""
         return (self.model,) if isinstance(self.model, Path) else ()
 
 
 def energy_model(spec: EnergySpec) -> EnergyModel:
-    """The model of a table."""
+    """Load the model of a table."""
     from ..energy import EnergyModel
 
     return EnergyModel.load(spec.model)
 
 
 def energy_term(spec: EnergySpec) -> Any:
-    """The weighted term of a table."""
+    """Make the weighted term of a table."""
     term = EnergyTerm(error_ev=spec.error_ev, displacement=spec.displacement, phase=spec.phase, name=spec.name)
     return weighted(term, spec.weight, spec.robust)
 
 
 def energies_by_phase(specs: tuple[EnergySpec, ...], models: Mapping[str, list]) -> dict[str, list]:
-    """Models by phase with those of energies, as an objective takes them."""
+    """Add the models of energies to models by phase, as an objective takes them."""
     found = {phase: list(of) for phase, of in models.items()}
     for spec in specs:
         model = energy_model(spec)

@@ -1,4 +1,4 @@
-"""Files that a run names and that are not there: said with the place in the run file, and what there is instead."""
+"""Check for missing files, reported with the place in the run file and similar existing names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .run import Run
 
 
 def require_files(run: Run, given: Collection[str] = ()) -> None:
-    """Refuse a run that names a file that is not there.
+    """Refuse a run that names a missing file.
 
     Args:
         run: the run.
-        given: names of phases whose structures do not come from the run.
+        given: names of phases whose structures are provided otherwise.
 
     Raises:
-        ParseError: names the key, where the file was looked for, and a similar name there.
+        ParseError: a file is missing; the message names the key, the path and a similar existing name.
     """
     for place, key, path in _named(run, given):
         if path.exists():

@@ -1,4 +1,4 @@
-"""Keys of run files: the field of a `Spec` says how a key is read, what it is when left out, and what the manual says."""
+"""Keys of run files: the field of a `Spec` defines how a key is read, its default and its text in the manual."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..errors import ParseError
 from .table import REQUIRED, Table
 
 Reader = Callable[..., Any]
-# the default of tables whose keys all have defaults
+# default of tables whose keys all have defaults
 EMPTY = REQUIRED
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a table of a run file says; the fields of its kinds are made by :func:`key`."""
+    """Content of a table of a run file; fields of subclasses are made by :func:`key`."""
 
     def check(self, table: Table) -> None:
-        """Refuse keys that do not go together."""
+        """Refuse keys that are incompatible."""
 
 
 Kind = TypeVar("Kind", bound=Spec)
@@ -27,7 +27,7 @@ Kind = TypeVar("Kind", bound=Spec)
 
 @dataclass(frozen=True)
 class Key:
-    """How the key of a field is read and shown, see :func:`key`."""
+    """Reading and documentation of the key of a field, see :func:`key`."""
 
     read: Reader
     default: Any
@@ -50,19 +50,19 @@ def key(
     shown: bool = False,
     **options: Any,
 ) -> Any:
-    """The field of a Spec that one key of a table fills.
+    """Make the field of a Spec for one key of a table.
 
     Args:
         read: called with the table, the name of the key, its default and ``options``: a method of `Table`, or one of the
             functions below.
-        default: when the key is left out; `REQUIRED` when it must not be.
-        example: value in the manual, as TOML; the default when left out. A header, ``[[phase]]``, stands for all keys of a
-            table, and lines after it are shown as they are.
-        help: what the manual says.
-        name: of the key, where it is not that of the field.
-        kinds: values of the key ``kind`` of the table with which this one is possible, when not with all. What is made of
-            a table of another kind does not have the field.
-        shown: in the manual as part of the example, not commented out.
+        default: value if the key is left out; `REQUIRED` if it must be given.
+        example: value in the manual, as TOML; the default if left out. A header, ``[[phase]]``, represents all keys of
+            a table, and lines after it are shown unchanged.
+        help: text in the manual.
+        name: name of the key, if it differs from that of the field.
+        kinds: values of the table's key ``kind`` that allow this key, by default all. A table of another kind yields a
+            Spec without the field.
+        shown: whether the manual shows it as part of the example rather than commented out.
     """
     metadata = {"key": Key(read, default, example, help, name, kinds, shown, options)}
     if kinds:
@@ -71,28 +71,28 @@ def key(
 
 
 def required(read: Reader, example: str | None = None, help: str = "", *, shown: bool = True, **options: Any) -> Any:
-    """As :func:`key`, of a key without a default."""
+    """Make the field of a key without a default; see :func:`key`."""
     return key(read, REQUIRED, example, help, shown=shown, **options)
 
 
 def keys_of(spec: type[Spec]) -> list[tuple[str, Key]]:
-    """The keys of a Spec with the names of their fields."""
+    """List the keys of a Spec with the names of their fields."""
     return [(f.name, f.metadata["key"]) for f in fields(spec) if "key" in f.metadata]
 
 
 def known(spec: type[Spec]) -> list[str]:
-    """Names of all keys that a table of this Spec may have."""
+    """List the names of all keys that a table of this Spec may have."""
     names: list[str] = []
     for field_name, told in keys_of(spec):
         inner = told.options.get("of", ())
-        # without an example, its keys stand in the table itself
+        # without an example, its keys belong to the enclosing table
         flattened = (inner if isinstance(inner, tuple) else (inner,)) if told.example is None else ()
         names += [name for of in flattened for name in known(of)] or [told.name or field_name]
     return names
 
 
 def values(table: Table, of: type[Spec], /, **defaults: Any) -> dict[str, Any]:
-    """What a table says, by the fields of a Spec; ``defaults`` replace those of the Spec, or fill fields without a key."""
+    """Read a table into values by field of a Spec; ``defaults`` override the Spec's, or fill fields without a key."""
     found = dict(defaults)
     for field_name, told in keys_of(of):
         name, default = told.name or field_name, defaults.get(field_name, told.default)
@@ -103,11 +103,11 @@ def values(table: Table, of: type[Spec], /, **defaults: Any) -> dict[str, Any]:
 
 
 def read(table: Table, of: type[Kind], /, **defaults: Any) -> Kind:
-    """What a table says; keys that its Spec does not have are errors."""
+    """Read a table into a Spec; unknown keys are errors."""
     try:
         spec = flat(table, "", of=of, **defaults)
     except ParseError:
-        # what is missing may be there under a misspelt name
+        # a missing key may be present under a misspelt name
         table.refuse_strangers(known(of))
         raise
     table.done()
@@ -115,33 +115,33 @@ def read(table: Table, of: type[Kind], /, **defaults: Any) -> Kind:
 
 
 def flat(table: Table, name: str, default: Any = REQUIRED, /, *, of: type[Kind], **defaults: Any) -> Kind:
-    """A Spec whose keys stand in the table itself."""
+    """Read a Spec whose keys belong to the enclosing table."""
     found = values(table, of, **defaults)
     of_kind = {name: found.pop(name) for name, told in keys_of(of) if told.kinds and name in found}
     spec = of(**found)
-    # past the frozen dataclass, for whose constructor these are not
+    # bypasses the frozen dataclass, whose constructor does not accept these fields
     vars(spec).update(of_kind)
     spec.check(table)
     return spec
 
 
 def part(table: Table, name: str, default: Any = REQUIRED, *, of: type[Kind]) -> Any:
-    """A table inside the table; without a default a missing one is like an empty one."""
+    """Read a nested table; without a default a missing one is treated as empty."""
     return default if default is not REQUIRED and not table.has(name) else read(table.table(name), of)
 
 
 def parts(table: Table, name: str, default: Any = REQUIRED, *, of: type[Kind]) -> tuple[Kind, ...]:
-    """A list of tables."""
+    """Read a list of tables."""
     return tuple(read(inner, of) for inner in table.tables(name))
 
 
 def record(table: Table, name: str, default: Any = REQUIRED, *, of: type[Spec]) -> Any:
-    """As :func:`part`, but a dict of the keys that its kind has."""
+    """Read a nested table as :func:`part`, into a dict of the keys that its kind has."""
     return default if default is not REQUIRED and not table.has(name) else _record(table.table(name), of)
 
 
 def records(table: Table, name: str, default: Any = REQUIRED, *, of: type[Spec]) -> tuple[dict[str, Any], ...]:
-    """A list of tables as such dicts."""
+    """Read a list of tables into such dicts."""
     return tuple(_record(inner, of) for inner in table.tables(name))
 
 
@@ -156,7 +156,7 @@ def _record(table: Table, of: type[Spec]) -> dict[str, Any]:
 
 
 def by_name(table: Table, name: str, default: Any = REQUIRED, *, each: Reader, **options: Any) -> Any:
-    """A table of names that the user chooses, each with a value."""
+    """Read a table of user-chosen names, each with a value."""
     if default is not REQUIRED and not table.has(name):
         return default
     inner = table.table(name)
@@ -164,14 +164,14 @@ def by_name(table: Table, name: str, default: Any = REQUIRED, *, each: Reader, *
 
 
 def either(kind: type | tuple[type, ...], then: Reader, otherwise: Reader) -> Reader:
-    """A reader for values of a TOML type, and another one for those of all other types; ``of`` is what the manual shows."""
+    """Make a reader that depends on the TOML type of the value; ``of`` is the Spec shown in the manual."""
     return lambda table, name, default=REQUIRED, of=None: (
         then if isinstance(table.content.get(name), kind) else otherwise
     )(table, name, default)
 
 
 def scaled(factor: float, read: Reader = Table.number) -> Reader:
-    """A number in other units than those of the file, ``factor`` times the one there."""
+    """Make a reader of numbers in other units than those of the file, ``factor`` times the value there."""
 
     def reader(table: Table, name: str, default: Any = REQUIRED) -> Any:
         return factor * read(table, name, default) if table.has(name) or default is REQUIRED else default
@@ -180,5 +180,5 @@ def scaled(factor: float, read: Reader = Table.number) -> Reader:
 
 
 def given(spec: Spec) -> dict[str, Any]:
-    """The keys of a Spec that are there, where ``None`` stands for those that are not."""
+    """Return the keys of a Spec that are given, that is, not ``None``."""
     return {name: value for name, _ in keys_of(type(spec)) if (value := getattr(spec, name)) is not None}

@@ -1,4 +1,4 @@
-"""``[[model]]``: models that predict NMR tensors from the structure, and the references of the shifts that follow."""
+"""``[[model]]``: models that predict NMR tensors from the structure, and references of the predicted shifts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
-    """A plain word is a name, unless there is a file of that name."""
+    """Read a plain word as a model name, unless a file has that name."""
     text, file = table.text(key), table.path(key)
     plain = not (Path(text).suffix or os.sep in text or "/" in text or "$" in text)
     return text if plain and not file.is_file() else file
@@ -40,7 +40,7 @@ class ModelSpec(Spec):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The file it is read from."""
+        """Model file."""
         from ..models.tensors.checkpoint import find_checkpoint
 
         return (find_checkpoint(self.path),)
@@ -48,7 +48,7 @@ class ModelSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSpec(Spec):
-    """``reference = { ... }``: typed in."""
+    """``reference = { ... }`` given in the run file."""
 
     reference_ppm: float = required(Table.number, "337.3", "instead: the shift where the shielding is 0")
     slope: float = key(Table.number, -1.0)
@@ -58,7 +58,7 @@ class ReferenceSpec(Spec):
             raise table.error("every site would have the same shift; expected about -1", "slope")
 
     def reference(self) -> ShiftReference:
-        """The reference."""
+        """Return the shift reference."""
         return ShiftReference(self.reference_ppm, self.slope)
 
 
@@ -70,7 +70,7 @@ class PublishedSpec(Spec):
     core_ppm: float = key(Table.number, 0.0, help="shielding by core electrons that the model does not know")
 
     def reference(self) -> ShiftReference:
-        """The reference."""
+        """Return the shift reference."""
         return ShiftReference.published(self.published, core_ppm=self.core_ppm)
 
 
@@ -78,14 +78,14 @@ Reference = ReferenceSpec | PublishedSpec | Literal["model"]
 
 
 def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
-    """The key ``reference`` of shifts."""
+    """Make the key ``reference`` of shifts."""
     example = '{ published = "nmrcryspy/29Si", core_ppm = 838.0 }'
     help, of = 'or "model": the one kept with the model', (PublishedSpec, ReferenceSpec)
     return key(read or read_reference, default, example, help, of=of, shown=default is REQUIRED)
 
 
 def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tuple[type[Spec], type[Spec]]) -> Reference:
-    """A reference that is given, or the word ``"model"``."""
+    """Read a given reference, or the word ``"model"``."""
     if not table.has(name):
         raise table.error(
             f'the key {name!r} is missing: {{ reference_ppm = ... }}, {{ published = "..." }}, or "model" for the one kept '
@@ -98,7 +98,7 @@ def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tupl
 
 
 def load_model(spec: ModelSpec) -> TensorModel:
-    """The model of a table."""
+    """Load the model of a table."""
     from ..models import TensorModel
 
     model = TensorModel.load(spec.path)
@@ -106,14 +106,14 @@ def load_model(spec: ModelSpec) -> TensorModel:
 
 
 def by_phase(specs: tuple[ModelSpec, ...], models: list[TensorModel], phases: tuple[str, ...]) -> dict[str, list]:
-    """Models by phase, as an objective takes them."""
+    """Return models by phase, as an objective takes them."""
     pairs = list(zip(specs, models, strict=True))
     found = {phase: [model for spec, model in pairs if spec.phase in (None, phase)] for phase in phases}
     return {phase: of for phase, of in found.items() if of}
 
 
 def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], sigma_model: Any = None) -> TensorModel:
-    """The model that a term reads."""
+    """Return the model that a term uses."""
     of_phase = models.get(phase, [])
     if not of_phase:
         raise ConventionError(f"no [[model]] predicts tensors of {phase!r}: add one, path = a file or a name")
@@ -137,7 +137,7 @@ def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], si
 
 
 def shift_reference(reference: Reference, nucleus: str, model: TensorModel) -> ShiftReference:
-    """The reference that a table gives."""
+    """Return the reference that a table gives."""
     if reference == "model":
         element, known = isotope(nucleus).element, model.card.references
         if element not in known:

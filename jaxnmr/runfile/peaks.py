@@ -1,4 +1,4 @@
-"""``[[peaks]]``: isotropic shifts read off a spectrum."""
+"""``[[peaks]]``: isotropic shifts read from a spectrum."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class PeaksSpec(Spec):
 
 
 def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
-    """The weighted term of a ``[[peaks]]``."""
+    """Make the weighted term of a ``[[peaks]]``."""
     model = model_of(spec.phase, spec.nucleus, "shielding", models, spec.sigma_model)
     term = PeakListTerm(
         spec.nucleus,
@@ -123,6 +123,6 @@ def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping
         phase=spec.phase,
         name=spec.name,
     )
-    # labels and numbers of sites are wrong here rather than in the middle of a refinement
+    # report wrong labels and numbers of sites here rather than during a refinement
     term.quantities(crystals)
     return weighted(term, spec.weight, spec.robust)

@@ -1,4 +1,4 @@
-"""``[[spectrum]]`` whose sites follow the structure, through the tensors that a ``[[model]]`` predicts."""
+"""``[[spectrum]]`` whose sites depend on the structure, via tensors predicted by a ``[[model]]``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _reference(table: Table, name: str, default: Any, *, of: Any) -> Reference |
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedSites(Spec):
-    """Where the sites of a ``[[spectrum]]`` come from when a model predicts them."""
+    """Sites of a ``[[spectrum]]`` predicted by a model."""
 
     tensors: str = required(
         Table.text, '"model"', choices=("model",),
@@ -58,7 +58,7 @@ class PredictedSites(Spec):
 def read_predicted(
     table: Table, name: str, default: Any = REQUIRED, *, of: type[PredictedSites]
 ) -> PredictedSites | None:
-    """The keys of a ``[[spectrum]]`` with ``tensors = "model"``; ``None`` for one without."""
+    """Read the keys of a ``[[spectrum]]`` with ``tensors = "model"``; return ``None`` without that key."""
     return flat(table, name, of=of) if table.has("tensors") else default
 
 
@@ -70,7 +70,7 @@ def predicted_term(
     models: Mapping[str, list],
     options: Mapping[str, Any],
 ) -> PredictedSpectrumTerm:
-    """The term of such a table; ``options`` are all other arguments of `PredictedSpectrumTerm`."""
+    """Make the term of such a table; ``options`` are the remaining arguments of `PredictedSpectrumTerm`."""
     nucleus, reference = simulation.isotope, None
     if spec.reference is not None:
         model = model_of(spec.phase, nucleus, "shielding", models)
@@ -83,6 +83,6 @@ def predicted_term(
         simulation, data, reference=reference, phase=spec.phase, sites=spec.sites, q_barn=spec.q_barn,
         shielding=spec.shifts_ppm, errors=spec.errors, **options,
     )  # fmt: skip
-    # labels are wrong here rather than in the middle of a refinement
+    # report wrong labels here rather than during a refinement
     term.quantities(crystals)
     return term

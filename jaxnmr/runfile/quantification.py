@@ -1,4 +1,4 @@
-"""``[quantification]``: what is known of a mixture besides its pattern."""
+"""``[quantification]``: knowledge of a mixture besides its pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .table import REQUIRED, Table, nearest
 
 @dataclass(frozen=True, kw_only=True)
 class ParticlesSpec(Spec):
-    """Grains of a phase."""
+    """Particles of a phase."""
 
     diameter_um: float = required(Table.positive, "5.0", "of the grains, not of the crystallites, in µm")
     mu: float | None = key(Table.number, None, "142.0", "linear absorption coefficient, 1/cm; else from f″ (X-rays)")
@@ -21,7 +21,7 @@ class ParticlesSpec(Spec):
 
     @property
     def made(self) -> Particles:
-        """As terms take it."""
+        """The same as an argument of terms."""
         return Particles(self.diameter_um, self.mu, self.mass_attenuation)
 
     def check(self, table: Table) -> None:

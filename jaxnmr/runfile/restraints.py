@@ -1,4 +1,4 @@
-"""``[[restraint]]``: distances, angles and parameters that are known beforehand."""
+"""``[[restraint]]``: prior knowledge of distances, angles and parameters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _atoms(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
 
 
 def _expected(table: Table, key: str, default: Any = REQUIRED) -> dict[tuple[str, ...], tuple[float, float]]:
-    """Mean and spread by kind, ``"O-Si-O"`` as a tuple."""
+    """Read mean and spread by kind, with ``"O-Si-O"`` as a tuple."""
     lengths = (2, 3) if table.content["kind"] == "distances" else (3,)
     inner = table.table(key)
     if not inner.content:
@@ -87,7 +87,7 @@ class RestraintSpec(Spec):
 
 
 def restraint_term(spec: RestraintSpec, number: int, crystals: Mapping[str, Crystal]) -> Any:
-    """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
+    """Make the weighted term of the ``[[restraint]]`` with this number, counted from 1."""
     return weighted(_term(spec, f"{spec.kind} {number}", crystals), spec.weight, spec.robust)
 
 

@@ -1,4 +1,4 @@
-"""Run files of refinements, read and checked; ``manual.md`` says what may stand in one."""
+"""Run files of refinements: reading and checks; ``manual.md`` documents all keys."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def by_number(table: Table, name: str, default: Any = REQUIRED) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class StructureSpec(Spec):
-    """A structure that is typed in."""
+    """A structure given in the run file."""
 
     cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6)
     sites: tuple[AtomSpec, ...] = required(
@@ -113,7 +113,7 @@ class PhaseSpec(Spec):
 
     @property
     def inline(self) -> dict[str, Any] | None:
-        """The structure that is typed in, as arguments of :meth:`jaxnmr.Crystal.create`."""
+        """The structure given in the run file, as arguments of :meth:`jaxnmr.Crystal.create`."""
         if self.structure is None:
             return None
         sites, nan = self.structure.sites, (float("nan"),) * 6
@@ -139,7 +139,7 @@ def _wavelengths(table: Table, name: str, default: Any = REQUIRED) -> tuple[floa
 
 @dataclass(frozen=True, kw_only=True)
 class InstrumentSpec(Spec):
-    """Fields of an :class:`~jaxnmr.diffraction.Instrument` that replace those of its file."""
+    """Fields of an :class:`~jaxnmr.diffraction.Instrument` that override those of its file."""
 
     radiation: str | None = key(Table.text, None, '"xray"', choices=("xray", "neutron"))
     geometry: str | None = key(Table.text, None, '"bragg-brentano"', choices=("bragg-brentano", "debye-scherrer"))
@@ -268,17 +268,17 @@ class HistogramSpec(Spec):
 
     @property
     def instrument(self) -> dict[str, Any]:
-        """Fields of the instrument that replace those of its file."""
+        """Fields of the instrument that override those of its file."""
         return given(self.own_instrument)
 
     @property
     def zoom(self) -> tuple[float, float] | str | None:
-        """What its picture shows enlarged."""
+        """Range that its figure shows enlarged."""
         return self.plot.zoom
 
     @property
     def scale(self) -> str:
-        """Of the intensities in its picture."""
+        """Intensity scale of its figure."""
         return self.plot.scale
 
     def check(self, table: Table) -> None:
@@ -392,12 +392,12 @@ class Run(Spec):
 
     @property
     def correlation_threshold(self) -> float:
-        """Which correlations the report lists."""
+        """Smallest correlation that the report lists."""
         return self.output.correlation_threshold
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """Formats of the pictures."""
+        """Formats of the figures."""
         return self.output.pictures
 
     @property
@@ -443,7 +443,7 @@ def load_run(path: str | Path) -> Run:
     """Read and check a run file; data files are not touched yet.
 
     Raises:
-        ParseError: no such file, not TOML, an unknown or missing key, a value of the wrong kind, an unset
-            environment variable, a phase that is not defined.
+        ParseError: the file does not exist or is not TOML, a key is unknown or missing, a value has the wrong type, an
+            environment variable is not set, or a phase is not defined.
     """
     return read(read_toml(path), Run, path=Path(path), title=Path(path).stem)

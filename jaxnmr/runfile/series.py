@@ -1,4 +1,4 @@
-"""A run file with many data in the place of its own: what is refined in each row of a series."""
+"""Series: one run file refined with many data files in turn."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Data = HistogramSpec | SpectrumSpec
 
 
 def named_files(files: Sequence[str | Path]) -> dict[str, Path]:
-    """Files by their names, by longer ones where these repeat.
+    """Return files by name, or by full path if names repeat.
 
     Raises:
-        ConventionError: none, or one that is there twice.
-        ParseError: one that does not exist.
+        ConventionError: there are no files, or one is given twice.
+        ParseError: a file does not exist.
     """
     paths = [Path(file) for file in files]
     if not paths:
@@ -46,17 +46,19 @@ def named_files(files: Sequence[str | Path]) -> dict[str, Path]:
 def series_of(
     run: Run, files: Mapping[str, Path], data: str | None = None, *, different: bool = False
 ) -> Callable[[str], Setup]:
-    """What is refined with each file, by its name; all files are read now, and must fit each other.
+    """Return a function from the name of a file to its refinement; all files are read and checked for consistency now.
 
     Args:
-        run: its structures, start, stages and solver are those of all rows.
-        files: by name.
-        data: the ``[[histogram]]`` or ``[[spectrum]]`` whose file they replace; not needed where there is only one.
-        different: allow files with other points than the first one, which compile programs of their own.
+        run: provides structures, start, stages and solver of all rows.
+        files: data files by name.
+        data: name of the ``[[histogram]]`` or ``[[spectrum]]`` whose file they replace; not needed if there is only
+            one.
+        different: allow files with points other than those of the first, for which further programs are compiled.
 
     Raises:
-        ParseError: no such table, several of them and ``data`` says none, or weights that are found by refining.
-        DataError: files that do not fit each other: other points, another wavelength, nucleus or field.
+        ParseError: there is no such table, ``data`` is missing with several tables, or weights are to be found by
+            refining.
+        DataError: files are inconsistent: other points, another wavelength, nucleus or field.
     """
     spec = _replaced(run, data)
     if run.solver["weights"] is not None or isinstance(spec.weight, str):
@@ -97,7 +99,7 @@ def series_of(
 
 
 def _replaced(run: Run, data: str | None) -> Data:
-    """The table whose file is replaced."""
+    """Return the table whose file is replaced."""
     found: list[Data] = [*run.histograms, *run.spectra]
     tables = {spec.name: spec for spec in found}
     if not tables:
@@ -117,7 +119,7 @@ def _replaced(run: Run, data: str | None) -> Data:
 
 
 def _with(run: Run, spec: Data) -> Run:
-    """The run with another table in the place of that of the same name."""
+    """Return the run with the table of the same name replaced."""
     exchanged: Any = lambda specs: tuple(spec if of.name == spec.name else of for of in specs)
     return replace(run, histograms=exchanged(run.histograms), spectra=exchanged(run.spectra))
 
@@ -127,7 +129,7 @@ def _where(spec: Data) -> str:
 
 
 def _reader(run: Run) -> Callable[[Any], Any]:
-    """Terms with the data of other files; structures and models are read once."""
+    """Return a function that makes terms with data of other files; structures and models are read only once."""
     known: list[Any] = []
 
     def read(spec: Data) -> Any:
@@ -148,5 +150,5 @@ def _reader(run: Run) -> Callable[[Any], Any]:
 
 
 def _naming(err: JaxnmrError, file: Path) -> JaxnmrError:
-    """The error with the file in it, where it does not say which one it is about."""
+    """Return the error with the file named, unless it already names it."""
     return err if str(file) in str(err) or file.name in str(err) else ParseError(file, None, str(err))

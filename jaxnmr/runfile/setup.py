@@ -1,4 +1,4 @@
-"""From a checked run file to the objects of a refinement."""
+"""Construction of the objects of a refinement from a checked run file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewt
 
 
 class Setup(NamedTuple):
-    """What :func:`build` returns, in the order :func:`jaxnmr.refine` wants it."""
+    """Result of :func:`build`, in the order of the arguments of :func:`jaxnmr.refine`."""
 
     objective: Any
     parameters: Any
@@ -48,16 +48,16 @@ class Setup(NamedTuple):
 
 
 def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crystal] | None = None) -> Setup:
-    """Read the files of a run and build what :func:`jaxnmr.refine` takes.
+    """Read the files of a run and build the arguments of :func:`jaxnmr.refine`.
 
     Args:
-        run: the run.
+        run: the checked run file.
         simulation: histograms need no measured pattern.
-        structures: these take the place of those in the run file, by name of the phase.
+        structures: structures that replace those of the run file, by phase name.
 
     Raises:
-        JaxnmrError: a file, a structure, a pattern or a parameter name that does not fit; the message names the place in
-            the run file where that helps.
+        JaxnmrError: a file, structure, pattern or parameter name is invalid; the message names the place in the run
+            file if known.
     """
     given = dict(structures or {})
     require_files(run, given)
@@ -135,15 +135,15 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
 
 
 def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
-    """Patterns calculated from the starting values of a run.
+    """Calculate patterns from the starting values of a run.
 
     Args:
         run: the run; histograms may have a ``range`` instead of a file.
-        counts: scale the highest point of every pattern to this and draw Poisson counts; ``None`` for the smooth curve.
-        seed: of the noise.
+        counts: height of the highest point of every pattern, with Poisson counts drawn; ``None`` for the smooth curve.
+        seed: seed of the noise.
 
     Returns:
-        By histogram name, with ``sigma = sqrt(max(counts, 1))``.
+        Patterns by histogram name, with ``sigma = sqrt(max(counts, 1))``.
     """
     setup = build(run, simulation=True)
     objective = setup.objective.replan(setup.parameters).objective
@@ -162,13 +162,13 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
 
 @contextmanager
 def _place(run: Run, where: str) -> Iterator[None]:
-    """Name the place in the run file in front of an error's message."""
+    """Prefix errors with the place in the run file."""
     try:
         yield
     except ParseError:
         raise
     except JaxnmrError as err:
-        message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
+        message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms already name themselves
         raise ParseError(run.path, None, f"{where}: {in_keys(message)}") from err
 
 
@@ -192,7 +192,7 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
 
 
 def _say_what_stays(run: Run, crystals: Mapping[str, Crystal], parameters: Parameters) -> None:
-    """Warn where some sites have their displacement refined, and others not because theirs is of the other kind."""
+    """Warn if displacements of some sites are refined, but others, being of the other kind, are not."""
     for phase, crystal in crystals.items():
         prefix = f"{phase}/" if len(crystals) > 1 else ""
         free = lambda name, prefix=prefix: any(moved.startswith(f"{prefix}{name}[") for moved in parameters.free_names)
@@ -208,7 +208,7 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
     with _place(run, f"[[histogram]] {spec.name!r}"):
         pattern = _pattern(spec, simulation)
         experiment = _experiment(spec)
-        phases = tuple(experiment.among(crystals))  # what is wrong with names of phases is wrong here
+        phases = tuple(experiment.among(crystals))  # report wrong phase names here
         known = _quantification(run, phases)
         term = PatternTerm(experiment, pattern, name=spec.name, quantification=known)
         known.require(phases, spec.lebail, experiment.measured(pattern)[0])
@@ -216,7 +216,7 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
 
 
 def _quantification(run: Run, phases: Collection[str]) -> Quantification:
-    """What the run says of the mixture, for a pattern of these phases; nothing for one without the standard."""
+    """Return the quantification for a pattern of these phases; empty for one without the standard."""
     spec = run.quantification
     grains = {phase: of.made for phase, of in spec.particles.items() if phase in phases}
     if spec.standard is not None and spec.standard not in phases:
@@ -224,7 +224,7 @@ def _quantification(run: Run, phases: Collection[str]) -> Quantification:
     return Quantification(spec.standard or "", spec.weight_fraction, grains)
 
 
-# files of diffractometers with X-ray tubes
+# file formats of diffractometers with X-ray tubes
 _OF_TUBES = {".xrdml", ".brml", ".ras", ".rasx"}
 
 
@@ -251,7 +251,7 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
-        # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
+        # an axis in Q or d is converted to 2theta with the wavelength used in the calculation
         wavelength = spec.instrument.get("wavelengths")
         pattern = read_pattern(
             cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
@@ -271,7 +271,7 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
             f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
         )
     notes = pattern.notes
-    if {"monochromator_deg", "polarization"} & set(spec.instrument):  # what they ask for was given
+    if {"monochromator_deg", "polarization"} & set(spec.instrument):  # the run file gives what these notes ask for
         notes = tuple(note for note in notes if "monochromator_deg" not in note)
     return pattern.excluding(*spec.excluded).replace(instrument=instrument, notes=notes)
 
@@ -284,7 +284,7 @@ def _objective(run: Run, total: TermSum, crystals: Mapping[str, Crystal], models
             for spec in run.histograms:
                 with _place(run, f"[[histogram]] {spec.name!r}"):
                     _experiment(spec).plan(crystals, like=_pattern(spec, simulation))
-            # all that can still be wrong are parameters that priors name
+            # only parameter names in priors can still be wrong
             raise
 
 
@@ -304,7 +304,7 @@ def _spectrum(run: Run, spec: SpectrumSpec, crystals: Mapping[str, Crystal], mod
 
 
 def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Parameters:
-    """Asymmetries of a spectrum that are refined from 0, where their derivative vanishes, start at 0.1."""
+    """Start refined asymmetries at 0.1 instead of 0, where their derivative vanishes."""
     for full in freed.free_names:
         if full.startswith((f"{name}/eta[", f"{name}/eta_q[")) and parameters[full] == 0:
             parameters = parameters.set(full, 0.1)
@@ -312,7 +312,7 @@ def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Param
 
 
 def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters:
-    """Parameters that start where all that a stage frees can move."""
+    """Shift starting values off symmetric points, so that everything a stage frees can move."""
     freed = parameters
     for stage in stages:
         freed = freed.free(*stage.free).fix(*stage.fix)
@@ -320,7 +320,7 @@ def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters
 
 
 def _usual_stages(objective: Objective, parameters: Parameters, spectra: Collection[str]) -> list[Stage]:
-    """The stages of spectra alone, without what is tied: that follows what it is tied to."""
+    """Return the default stages of spectra alone, without tied parameters."""
     tied = [tie.target for tie in parameters.spec.ties]
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:

@@ -1,4 +1,4 @@
-"""What several tables of a run file have in common: a name, a phase, a nucleus, uncertainties."""
+"""Keys shared by several tables of a run file: name, phase, nucleus, uncertainties."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ModelSpread = Spread | Literal["model"]
 
 
 def phase_key(why: str) -> Any:
-    """The key ``phase``; ``why`` says why there must be phases."""
+    """Make the key ``phase``; ``why`` explains why phases are needed."""
     return key(phase_of, None, '"quartz"', "when there are several", why=why)
 
 
 def plain_name(table: Table, key: str, default: Any = REQUIRED) -> str:
-    """The name of a term, as part of parameter names."""
+    """Read the name of a term, valid as part of parameter names."""
     name = table.text(key, default)
     if "/" in name or "[" in name:
         raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", key)
@@ -27,7 +27,7 @@ def plain_name(table: Table, key: str, default: Any = REQUIRED) -> str:
 
 
 def isotope_of(table: Table, key: str, default: Any = REQUIRED) -> str:
-    """An isotope."""
+    """Read an isotope."""
     try:
         return isotope(table.text(key)).symbol
     except ConventionError as err:
@@ -35,7 +35,7 @@ def isotope_of(table: Table, key: str, default: Any = REQUIRED) -> str:
 
 
 def phase_of(table: Table, key: str, default: Any = REQUIRED, *, why: str) -> str:
-    """The phase that a table is about, the only one by default."""
+    """Read the phase that a table refers to, by default the only one."""
     phases = table.phases
     if not phases:
         raise table.error(f"{why}: a [[phase]] is missing")
@@ -48,7 +48,7 @@ def phase_of(table: Table, key: str, default: Any = REQUIRED, *, why: str) -> st
 def spread(
     table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] | None = None, least: float | None = None
 ) -> Any:
-    """Uncertainties: a number where one will do, or as many as ``lengths`` allow; ``None`` when there is no such key."""
+    """Read uncertainties: a number if allowed, or as many as ``lengths`` allows; ``None`` without the key."""
     if not table.has(key):
         return None
     if lengths != (1,) and (isinstance(table.content[key], list) or (lengths is not None and 1 not in lengths)):
@@ -62,17 +62,17 @@ def spread(
 
 
 def model_spread(table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] | None = None) -> Any:
-    """That of a model: the word ``"model"``, or as :func:`spread`."""
+    """Read the uncertainty of a model: the word ``"model"``, or as :func:`spread`."""
     if isinstance(table.content.get(key), str):
         return table.text(key, choices=("model",))
     return spread(table, key, lengths=lengths, least=0.0)
 
 
 def common_spread(table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] = (1,)) -> Any:
-    """Standard deviations of what predictions of all sites have in common."""
+    """Read standard deviations common to the predictions of all sites."""
     return spread(table, key, lengths=lengths, least=0.0)
 
 
 def squeezed(values: Any) -> Any:
-    """A number where there is one of them, else all."""
+    """Return a tuple of one value as a number, any other unchanged."""
     return values[0] if isinstance(values, tuple) and len(values) == 1 else values

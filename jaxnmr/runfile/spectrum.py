@@ -1,4 +1,4 @@
-"""``[[spectrum]]`` of a run file: what it says, and the objects that follow."""
+"""``[[spectrum]]`` of a run file: its keys, and the objects made from them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Transitions = Literal["central", "satellites", "all"]
 
 
 def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...] | None:
-    """Pairs in either order: shifts are written from high to low."""
+    """Read pairs in either order: shifts are written from high to low."""
     if not table.has(name):
         return default
     value = table.content[name]
@@ -52,7 +52,7 @@ def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[
 
 
 def pairs_of(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...]:
-    """Pairs of quantum numbers, which are not ordered as ranges are."""
+    """Read pairs of quantum numbers, which are not ordered like ranges."""
     if not table.has(name):
         return default
     pairs = table.content[name] if isinstance(table.content[name], list) else [table.content[name]]
@@ -66,7 +66,7 @@ def transitions_of(table: Table, name: str, default: Any = REQUIRED) -> Transiti
 
 @dataclass(frozen=True, kw_only=True)
 class WidthsSpec(Spec):
-    """Widths of lines."""
+    """Line widths."""
 
     gaussian_hz: float | None = key(
         Table.number, None, "300.0", "of a site, or one for all; four points when no width is given", shown=True
@@ -81,7 +81,7 @@ class WidthsSpec(Spec):
                 raise table.error(f"give {name}_hz or {name}_ppm, not both")
 
     def in_hz(self, larmor_hz: float) -> dict[str, Any]:
-        """Those that are given, ``gaussian_hz`` and ``lorentzian_hz``, as arguments."""
+        """Return the given widths as arguments ``gaussian_hz`` and ``lorentzian_hz``."""
         pairs = [(*name.rsplit("_", 1), value) for name, value in given(self).items()]
         return {f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, unit, value in pairs}
 
@@ -127,7 +127,7 @@ class SiteSpec(Spec):
             raise table.error("with satellites, the transitions of a site are the central one: leave transitions out")
 
     def made(self, nucleus: str, larmor_hz: float) -> list[Site]:
-        """The site, and its satellites where they stand apart."""
+        """Make the site, and its satellites if they are separate."""
         found = given(self)
         widths, satellites = found.pop("widths").in_hz(larmor_hz), found.pop("satellites", None)
         if satellites is None:
@@ -229,7 +229,7 @@ def _common_widths(table: Table, name: str, default: Any = REQUIRED, *, of: type
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrumSpec(Spec):
-    """One ``[[spectrum]]``; ``sites`` are its site tables, ``widths`` those of all other kinds of sites."""
+    """One ``[[spectrum]]``; ``sites`` are its site tables, ``widths`` the widths of sites of all other origins."""
 
     name: str = key(plain_name, "nmr", help="its parameters are called nmr/...", shown=True)
     file: Path | None = key(
@@ -308,7 +308,7 @@ class SpectrumSpec(Spec):
 
     @property
     def zoom(self) -> tuple[float, float] | None:
-        """What the picture of it shows."""
+        """Range that its figure shows."""
         return self.plot.zoom
 
     def check(self, table: Table) -> None:
@@ -317,7 +317,7 @@ class SpectrumSpec(Spec):
 
 
 def simulation(spec: SpectrumSpec, nucleus: str, larmor_hz: float | None) -> SpectrumStatic | SpectrumMAS:
-    """The experiment of a table; ``larmor_hz`` of the data when the table gives no field."""
+    """Make the simulation of a table; ``larmor_hz`` is taken from the data if the table gives no field."""
     options: dict[str, Any] = {"transitions": spec.transitions, "dead_time_s": spec.dead_time_s}
     options["b0_tesla" if spec.b0_tesla is not None else "larmor_hz"] = spec.b0_tesla or spec.larmor_hz or larmor_hz
     if spec.integration_density is not None:
@@ -335,10 +335,10 @@ def simulation(spec: SpectrumSpec, nucleus: str, larmor_hz: float | None) -> Spe
 
 
 def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Sites:
-    """The starting sites of a table.
+    """Make the starting sites of a table.
 
     Raises:
-        ConventionError: sites that have the same name, or that only a refinement knows.
+        ConventionError: sites have the same name, or are known only during a refinement.
     """
     if spec.predicted is not None:
         raise ConventionError('tensors = "model" takes its sites from a structure: use jaxnmr refine')
@@ -357,10 +357,10 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
 
 
 def sharing(specs: tuple[SpectrumSpec, ...]) -> tuple[SpectrumSpec, ...]:
-    """Tables in which the sites of another spectrum stand where they are asked for.
+    """Return the tables with the sites of another spectrum filled in where requested.
 
     Raises:
-        ConventionError: no such spectrum, or one without site tables.
+        ConventionError: the other spectrum does not exist, or has no site tables.
     """
     by_name = {spec.name: spec for spec in specs if spec.sites}
     out = []
@@ -378,7 +378,7 @@ def sharing(specs: tuple[SpectrumSpec, ...]) -> tuple[SpectrumSpec, ...]:
 
 
 def measured(spec: SpectrumSpec) -> Spectrum:
-    """Read, and process where asked, the data of a table."""
+    """Read the data of a table and process them if requested."""
     file = spec.file
     if file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
@@ -399,7 +399,7 @@ def measured(spec: SpectrumSpec) -> Spectrum:
     try:
         data = read_at(None)
     except ConventionError:
-        # a file that does not say its field
+        # the file does not state its field
         if larmor_hz is None:
             raise
         return read_at(larmor_hz)
@@ -412,7 +412,7 @@ def measured(spec: SpectrumSpec) -> Spectrum:
 
 
 def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
-    """The weighted term of a table; ``models`` by phase."""
+    """Make the weighted term of a table; ``models`` by phase."""
     data = measured(spec)
     nucleus = nucleus_of(spec, data)
     experiment = simulation(spec, nucleus, data.larmor_hz)
@@ -437,7 +437,7 @@ def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[st
 
 
 def nucleus_of(spec: SpectrumSpec, data: Spectrum | None = None) -> str:
-    """The observed isotope, from the table or the data."""
+    """Return the observed isotope, from the table or the data."""
     nucleus = spec.isotope or (data.isotope if data is not None else "")
     if not nucleus:
         raise ConventionError("give isotope, the observed nucleus, such as isotope = '29Si'")
@@ -445,16 +445,16 @@ def nucleus_of(spec: SpectrumSpec, data: Spectrum | None = None) -> str:
 
 
 def specs_to_simulate(path: str | Path, options: dict[str, Any]) -> tuple[SpectrumSpec, ...]:
-    """The ``[[spectrum]]`` tables of a run file, or one made of a magres file and options of the command line.
+    """Read the ``[[spectrum]]`` tables of a run file, or make one of a magres file and command-line options.
 
     Args:
         path: ends in ``.toml`` for a run file.
         options: ``isotope, b0, larmor`` (MHz), ``mas, transitions, reference, slope, broadening, points, width`` (kHz),
-            ``centre``; ``None`` where not given.
+            ``centre``; ``None`` if not given.
 
     Raises:
-        ConventionError: options with a run file, no isotope or field with a magres file.
-        ParseError: a run file without a spectrum, or a wrong one.
+        ConventionError: options are given with a run file, or isotope or field is missing with a magres file.
+        ParseError: the run file has no spectrum, or an invalid one.
     """
     path = Path(path)
     said = {key: value for key, value in options.items() if value is not None}
@@ -481,7 +481,7 @@ def specs_to_simulate(path: str | Path, options: dict[str, Any]) -> tuple[Spectr
 
 
 def simulated(spec: SpectrumSpec) -> tuple[Spectrum, Sites]:
-    """The spectrum a table describes by its starting values, and its sites."""
+    """Simulate the spectrum of a table from its starting values; return it with its sites."""
     nucleus = nucleus_of(spec)
     if spec.b0_tesla is None and spec.larmor_hz is None:
         raise ConventionError("give b0_tesla or larmor_mhz")

@@ -1,4 +1,4 @@
-"""Strict reading of TOML tables: every value is checked, every unknown key is an error with a suggestion."""
+"""Strict reading of TOML tables: values are checked, and unknown keys are errors with a suggestion."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def read_toml(path: str | Path) -> Table:
-    """The top table of a TOML file.
+    """Read the top-level table of a TOML file.
 
     Raises:
-        ParseError: no such file, or not TOML (with the line).
+        ParseError: the file does not exist, or is not TOML (with the line).
     """
     path = Path(path)
     try:
-        # editors of Windows begin a file with a mark that TOML does not know
+        # editors on Windows may write a byte-order mark, which is not valid TOML
         text = path.read_text(encoding="utf-8-sig")
         if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
             raise ParseError(path, None, "this file says nothing; jaxnmr help-run shows what a run file can say")
@@ -61,7 +61,7 @@ def read_toml(path: str | Path) -> Table:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` and the list of what is known, for the end of an error message."""
+    """Return ``"; did you mean 'x'?"`` and the list of known words, for the end of an error message."""
     known = list(known)
     matches = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.55)
     close = next((k for k in known if matches and k.lower() == matches[0]), None)
@@ -70,12 +70,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class Table:
-    """One table of a TOML file. Ask for keys with the typed methods, then call :meth:`done`.
+    """One table of a TOML file. Read keys with the typed methods, then call :meth:`done`.
 
     Args:
-        file: the TOML file, for messages; relative paths are relative to its folder.
-        where: path of this table inside the file, ``""`` for the top.
-        content: the table.
+        file: the TOML file, for messages and for resolving relative paths.
+        where: path of this table inside the file, ``""`` for the top-level table.
+        content: content of the table.
         phases: names of the phases of the run.
     """
 
@@ -84,20 +84,20 @@ class Table:
         self._asked: list[str] = []
 
     def inner(self, where: str, content: dict[str, Any]) -> Table:
-        """A table of the same run."""
+        """Return a table of the same run."""
         return Table(self.file, where, content, self.phases)
 
     def error(self, message: str, key: str | None = None) -> ParseError:
-        """A `ParseError` that names the file and the place in it."""
+        """Make a `ParseError` that names the file and the place in it."""
         place = self.where if key is None else f"{self.where}.{key}" if self.where else key
         return ParseError(self.file, None, f"{place}: {message}" if place else message)
 
     def done(self) -> None:
-        """Refuse keys that nobody asked for."""
+        """Refuse keys that were not read."""
         self.refuse_strangers(self._asked)
 
     def refuse_strangers(self, known: Iterable[str]) -> None:
-        """Refuse keys with other names than these."""
+        """Refuse keys with names other than these."""
         known = list(known)
         for key in self.content:
             if key not in known:
@@ -110,7 +110,7 @@ class Table:
         return key in self.content
 
     def text(self, key: str, default: Any = REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
-        """A string, one of ``choices`` when given."""
+        """Read a string, one of ``choices`` if given."""
         value = self._get(key, default)
         if key not in self.content:
             return value
@@ -121,7 +121,7 @@ class Table:
         return value
 
     def number(self, key: str, default: Any = REQUIRED) -> Any:
-        """A number; integers are numbers too."""
+        """Read a number, possibly an integer."""
         value = self._get(key, default)
         if key not in self.content:
             return value
@@ -130,7 +130,7 @@ class Table:
         return float(value)
 
     def positive(self, key: str, default: Any = REQUIRED) -> Any:
-        """A positive number."""
+        """Read a positive number."""
         value = self.number(key, default)
         if key in self.content and not value > 0:
             raise self.error(f"expected a positive number, got {self.content[key]!r}", key)
@@ -151,14 +151,14 @@ class Table:
         return value
 
     def numbers(self, key: str, default: Any = REQUIRED, *, count: int | tuple[int, ...] | None = None) -> Any:
-        """A list of numbers of the given length (or one of several lengths), as a tuple."""
+        """Read a list of numbers of the given length (or one of several lengths), as a tuple."""
         value = self._get(key, default)
         if key not in self.content:
             return value
         return self._numbers(key, value, count)
 
     def ranges(self, key: str, default: Any = ()) -> tuple[tuple[float, float], ...]:
-        """A list of ``[low, high]`` pairs; empty when the key is missing."""
+        """Read a list of ``[low, high]`` pairs; empty if the key is missing."""
         if not self.has(key):
             return default
         value = self.content[key]
@@ -172,7 +172,7 @@ class Table:
         return pairs
 
     def texts(self, key: str, default: Any = REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
-        """A list of strings, as a tuple."""
+        """Read a list of strings, as a tuple."""
         value = self._get(key, default)
         if key not in self.content:
             return value
@@ -186,7 +186,7 @@ class Table:
         return tuple(value)
 
     def path(self, key: str, default: Any = REQUIRED) -> Any:
-        """A file: environment variables as ``${NAME}``, relative to the folder of the TOML file."""
+        """Read a file name: environment variables as ``${NAME}``, relative to the folder of the TOML file."""
         value = self.text(key, default)
         if key not in self.content:
             return value
@@ -205,14 +205,14 @@ class Table:
         return expanded if expanded.is_absolute() else self.file.parent / expanded
 
     def table(self, key: str) -> Table:
-        """A sub-table; an empty one when missing."""
+        """Return a sub-table; an empty one if missing."""
         value = self._get(key, {})
         if not isinstance(value, dict):
             raise self.error(f"expected a table such as [{key}] or {{...}}, got {value!r}", key)
         return self.inner(f"{self.where}.{key}" if self.where else f"[{key}]", value)
 
     def tables(self, key: str) -> list[Table]:
-        """A list of tables, ``[[key]]``; empty when missing. A ``name`` is used in messages."""
+        """Return a list of tables, ``[[key]]``; empty if missing. Their ``name`` is used in messages."""
         value = self._get(key, [])
         if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
             inner = f"{self.where.split(']]')[0].removeprefix('[[')}.{key}" if self.where else key

@@ -29,7 +29,7 @@ from .weights import robust_key, weight_key, weighted
 
 
 class _Kind(NamedTuple):
-    """What a key of a site stands for: also how many sigmas it may have, and its factor to ppm or Hz."""
+    """Quantity of a key of a site, with the allowed numbers of sigmas and the factor to ppm or Hz."""
 
     quantity: Literal["shielding", "efg"]
     kind: Literal["tensor", "principal", "cq_eta"]
@@ -46,7 +46,7 @@ _KINDS = {
 
 
 def _own(site: Table) -> str:
-    """The key that says what a site gives."""
+    """Return the key that holds the quantity of a site."""
     keys = [kind for kind in _KINDS if kind in site.content]
     if len(keys) != 1:
         raise site.error(f"give one of {', '.join(_KINDS)}" + (f", not {' and '.join(keys)}" if keys else ""))
@@ -54,7 +54,7 @@ def _own(site: Table) -> str:
 
 
 def _given(table: Table) -> str:
-    """The one of all sites."""
+    """Return the key that all sites use."""
     sites = table.tables("site")
     if not sites:
         raise table.error(
@@ -82,7 +82,7 @@ def _eta(table: Table, name: str, default: Any = REQUIRED) -> float | None:
 
 
 def _sigma(given: Callable[[Table], str]) -> Reader:
-    """A reader of uncertainties of what a table gives."""
+    """Make a reader of the uncertainties of the quantity in a table."""
     return lambda table, name, default: spread(table, name, lengths=_KINDS[given(table)].lengths) or default
 
 
@@ -99,7 +99,7 @@ def _own_sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread
 
 
 def _of(quantity: str, read: Reader) -> Reader:
-    """A reader of keys that tensors of one quantity have."""
+    """Make a reader of keys that only tensors of one quantity have."""
     return lambda table, name, default, **options: (
         read(table, name, default, **options) if _KINDS[_given(table)].quantity == quantity else default
     )
@@ -177,18 +177,18 @@ class TensorsSpec(Spec):
 
     @property
     def given(self) -> str:
-        """The key that says what the sites give."""
+        """Key that holds the quantity of the sites."""
         return next(kind for kind in _KINDS if getattr(self.site[0], kind) is not None)
 
     @property
     def units(self) -> Any:
-        """Ppm, Hz and 1 per unit of what the sites give."""
+        """Factors from the units of the sites to ppm, Hz and 1."""
         factor = _KINDS[self.given].factor
         return np.array([factor, 1.0]) if self.given == "cq_mhz" else factor
 
     @property
     def values(self) -> np.ndarray:
-        """Per site, in ppm, Hz and 1."""
+        """Values per site, in ppm, Hz and 1."""
         pairs = self.given == "cq_mhz"
         values = [(site.cq_mhz, site.eta_q) if pairs else getattr(site, self.given) for site in self.site]
         return np.array([np.asarray(of) * self.units for of in values])
@@ -201,7 +201,7 @@ class TensorsSpec(Spec):
 
     @property
     def model_sigmas(self) -> np.ndarray | Literal["model"] | None:
-        """Those of the model per site, in the same units."""
+        """Uncertainties of the model per site, in the same units."""
         common = self.sigma_model
         if isinstance(common, str):
             return common
@@ -214,7 +214,7 @@ class TensorsSpec(Spec):
 
 
 def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
-    """The weighted term of a ``[[tensors]]``."""
+    """Make the weighted term of a ``[[tensors]]``."""
     quantity, kind, *_ = _KINDS[spec.given]
     model = model_of(spec.phase, spec.nucleus, quantity, models, spec.sigma_model)
     term = TensorTerm(
@@ -232,6 +232,6 @@ def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Map
         phase=spec.phase,
         name=spec.name,
     )
-    # labels and numbers of sites are wrong here rather than in the middle of a refinement
+    # report wrong labels and numbers of sites here rather than during a refinement
     term.quantities(crystals)
     return weighted(term, spec.weight, spec.robust)

@@ -1,4 +1,4 @@
-"""Run files of trainings: data, checks, split, network and recipe of a tensor model in one TOML file."""
+"""Run files of model training: data, checks, split, network and training settings of a tensor model."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class NetworkSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSpec(Spec):
-    """Keys of ``[training]`` that say how to train."""
+    """Keys of ``[training]`` that define the optimisation."""
 
     epochs: int = key(Table.integer, Recipe.epochs, shown=True)
     batch: int = key(Table.integer, Recipe.batch, help="structures of a step, on all devices together", shown=True)
@@ -156,7 +156,7 @@ def _reference(table: Table, name: str) -> tuple[float, float]:
 
 
 def _made(table: Table, kind: Any, arguments: Mapping[str, Any]) -> Any:
-    """The object; what it complains about is an error of the run file."""
+    """Make an object; turn its errors into errors of the run file."""
     try:
         return kind(**arguments)
     except ConventionError as error:
@@ -165,7 +165,7 @@ def _made(table: Table, kind: Any, arguments: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun(Spec):
-    """A checked run file of a training."""
+    """A checked run file of a training run."""
 
     path: Path
     title: str = key(Table.text, "", '"29Si shielding of silica"', shown=True)
@@ -193,7 +193,7 @@ class TrainingRun(Spec):
 
     @property
     def experiment(self) -> Experiment:
-        """The training."""
+        """The experiment that describes the training."""
         return Experiment(
             title=self.title,
             source=self.source,
@@ -209,10 +209,10 @@ class TrainingRun(Spec):
 
 
 def load_training(path: str | Path) -> TrainingRun:
-    """Read and check a run file; data are not touched yet.
+    """Read and check a run file; data files are not touched yet.
 
     Raises:
-        ParseError: no such file, not TOML, an unknown or missing key, a value of the wrong kind or that makes no sense, an
-            unset environment variable.
+        ParseError: the file does not exist or is not TOML, a key is unknown or missing, a value has the wrong type or
+            is invalid, or an environment variable is not set.
     """
     return read(read_toml(path), TrainingRun, path=Path(path), title=Path(path).stem)

@@ -1,4 +1,4 @@
-"""What people type in run files and what they meant: units in values and in names of keys, slips against TOML."""
+"""Suggestions for common mistakes in run files: units in values and key names, TOML syntax."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# by the end of a key's name: kind of quantity, and its size in the first of the kind
+# by suffix of a key: kind of quantity, and size of the unit in the first of its kind
 _UNITS = {
     "hz": ("frequency", 1.0), "khz": ("frequency", 1e3), "mhz": ("frequency", 1e6), "ghz": ("frequency", 1e9),
     "s": ("time", 1.0), "ms": ("time", 1e-3), "us": ("time", 1e-6), "ns": ("time", 1e-9),
@@ -31,19 +31,19 @@ _TYPED = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s]*
 
 
 def _split(key: str) -> tuple[str, str]:
-    """Name and unit of a key: ``("mas", "hz")``; the unit is empty when it ends with none."""
+    """Split a key into name and unit: ``("mas", "hz")``; the unit is empty if there is none."""
     stem, _, end = key.lower().rpartition("_")
     return (stem, end) if stem and end in _UNITS else (key.lower(), "")
 
 
 def _converted(value: float, unit: str, wanted: str) -> float | None:
-    """The number in the wanted unit, ``None`` where both measure different things."""
+    """Convert a number to the wanted unit; ``None`` if the units measure different quantities."""
     (kind, size), (other, target) = _UNITS[unit], _UNITS[wanted]
     return float(f"{value * size / target:.12g}") if kind == other else None
 
 
 def as_number(key: str, value: Any) -> str:
-    """The end of a message about a text where a number is expected: what was probably meant."""
+    """Return the end of a message about a text in place of a number: the probable intention."""
     typed = _TYPED.fullmatch(value) if isinstance(value, str) else None
     if typed is None:
         return ""
@@ -61,7 +61,7 @@ def as_number(key: str, value: Any) -> str:
 
 
 def of_another_unit(key: str, value: Any, known: Iterable[str]) -> str:
-    """The end of a message about an unknown key that is a known one with another unit, empty when it is none."""
+    """Return the end of a message about a known key with another unit; empty for any other key."""
     stem, unit = _split(key)
     for other in known:
         name, wanted = _split(other)
@@ -79,7 +79,7 @@ def of_another_unit(key: str, value: Any, known: Iterable[str]) -> str:
 
 
 def slip(line: str, reason: str) -> str:
-    """The end of a message about a line that is no TOML: the usual slips."""
+    """Return the end of a message about a line that is not TOML: usual mistakes."""
     key, equals, value = (part.strip() for part in line.partition("="))
     value = value.split("#")[0].strip()
     if "overwrite" in reason or "already" in reason.lower():

@@ -1,4 +1,4 @@
-"""How strongly data count: ``weight`` and ``robust`` of every table of data, and ``weights`` of the solver."""
+"""Weights of data: ``weight`` and ``robust`` of every table of data, and ``weights`` of the solver."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .table import REQUIRED, Table
 
 
 def weight_key() -> Any:
-    """The key ``weight``."""
+    """Make the key ``weight``."""
     return key(Table.positive, 1.0, help="multiplies chi-squared of these data")
 
 
 def curve_weight_key() -> Any:
-    """The key ``weight`` of patterns and spectra: a number, or ``"residuals"``."""
+    """Make the key ``weight`` of patterns and spectra: a number, or ``"residuals"``."""
     help = 'multiplies chi-squared of these data; "residuals" finds it: sigma times goodness of fit and SCOR of a first refinement'
     return key(either(str, _by_residuals, Table.positive), 1.0, help=help)
 
@@ -28,7 +28,7 @@ def _by_residuals(table: Table, name: str, default: Any = REQUIRED) -> str:
 
 
 def robust_key() -> Any:
-    """The key ``robust``: a `Loss`, ``None`` when it is not there."""
+    """Make the key ``robust``: a `Loss`, ``None`` if absent."""
     help = "few wrong data do no harm, see below; also a table:"
     return key(either(str, _by_name, _scaled), None, '"soft_l1"', help, of=LossSpec)
 
@@ -57,10 +57,10 @@ def _scaled(table: Table, name: str, default: Any = REQUIRED) -> Loss | None:
 
 
 def weighted(term: Any, weight: float | str, robust: Loss | None) -> Any:
-    """A term with its weight and its loss.
+    """Return a term with its weight and its loss.
 
     Raises:
-        ParameterError: a weight that residuals are to find, and a robust loss.
+        ParameterError: a weight from residuals is combined with a robust loss.
     """
     if isinstance(weight, str):
         term = TermSum(term) if robust is None else TermSum(term, losses=(robust,))

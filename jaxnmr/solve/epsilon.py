@@ -1,4 +1,4 @@
-"""Statistical weights of reflections: the factor epsilon, and which are centric (host)."""
+"""Statistical weights of reflections: the factor epsilon, and centric reflections (host)."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,12 @@ from ..crystal import SpaceGroup
 
 
 class EpsilonFactors(NamedTuple):
-    """What symmetry does to the intensities of reflections (International Tables B, 2.1).
+    """Effects of symmetry on the intensities of reflections (International Tables B, 2.1).
 
     Attributes:
-        epsilon: ``(n,)`` the mean of ``|F|²`` over structures is so many times that of a general reflection (centring included).
-        centric: ``(n,)`` whether the phase is one of two.
+        epsilon: ``(n,)`` ratio of the mean ``|F|²`` over structures to that of a general reflection (centring
+            included).
+        centric: ``(n,)`` whether the phase is restricted to two values.
     """
 
     epsilon: Float[np.ndarray, " n"]
@@ -21,7 +22,7 @@ class EpsilonFactors(NamedTuple):
 
 
 def epsilon_factors(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> EpsilonFactors:
-    """How often operations leave each reflection as it is, and whether one turns it round."""
+    """Count the operations that leave each reflection unchanged, and test whether one inverts it."""
     images = np.einsum("ni,kij->nkj", hkl, group.rotations)
     same = (images == hkl[:, None]).all(axis=-1)
     return EpsilonFactors(same.sum(axis=1).astype(float), (images == -hkl[:, None]).all(axis=-1).any(axis=1))

@@ -1,4 +1,4 @@
-"""A structure that was solved, handed to a Rietveld refinement (host)."""
+"""Rietveld refinement of a solved structure (host)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -14,7 +14,7 @@ from .checks.preferred_orientation import Texture
 from .extraction.records import Extraction
 
 _HISTOGRAM = "xrd"
-# Å²: displacements of inorganic and molecular crystals at room temperature, which a poor pattern does not tell
+# Å²: displacements of inorganic and molecular crystals at room temperature, which a poor pattern does not determine
 _U, _U_SIGMA = 0.012, 0.01
 
 
@@ -29,15 +29,17 @@ def refine_solution(
     texture: Texture | None = None,
     callback: Callback | None = None,
 ) -> RefinementResult:
-    """Refine a structure against the whole pattern, from the cell, background and profile that its intensities came from.
+    """Refine a structure against the whole pattern, starting with the cell, background and profile of its Le Bail fit.
 
-    Atoms first, then displacements, and everything together at the end. Displacements have a wide prior, 0.012(10) Å².
+    Atoms are refined first, then displacements, finally everything together. Displacements have a wide prior, 0.012(10)
+    Å².
 
     Args:
-        crystal: the structure, of a solution, in any setting.
-        extraction: the Le Bail fit of its cell.
-        pattern: the pattern that was extracted from.
-        terms: what else is known, such as an `EnergyTerm` or `Restraint` terms; ``models`` is what they read, as of `Objective`.
+        crystal: solved structure, in any setting.
+        extraction: Le Bail fit of its cell.
+        pattern: pattern of the Le Bail fit.
+        terms: further knowledge, such as an `EnergyTerm` or `Restraint` terms; ``models`` their models, as of
+            `Objective`.
         texture: preferred orientation to refine, in the setting of ``crystal``; as of :func:`jaxnmr.solve.texture_of`.
         callback: receives a `StepInfo` after every step.
 
@@ -63,7 +65,7 @@ def refine_solution(
 
 
 def _stages(crystal: Crystal, extraction: Extraction) -> list[Stage]:
-    """What is freed after what; a structure without free coordinates has no stage for them."""
+    """Make the stages; a structure without free coordinates has no stage for them."""
     here = lambda *names: tuple(f"{_HISTOGRAM}/{name}" for name in names)
     shift = "displacement" if extraction.instrument.geometry == "bragg-brentano" else "zero"
     stages = [Stage(free=here("scale", "background"), name="scale and background")]
@@ -78,7 +80,7 @@ def _stages(crystal: Crystal, extraction: Extraction) -> list[Stage]:
 
 @checked
 def profile_factor(fit: RefinementResult) -> float:
-    """Rwp of the pattern, per cent; not a number where there is none."""
+    """Return Rwp of the pattern, per cent; NaN if there is none."""
     return (
         float(cast(ProfileStatistics, fit.statistics[_HISTOGRAM]).rwp) if _HISTOGRAM in fit.statistics else float("nan")
     )

@@ -1,4 +1,4 @@
-"""How much neighbouring points of a pattern scatter: uncertainties of intensities without counting statistics (host)."""
+"""Uncertainties of intensities without counting statistics, from the scatter of neighbouring points (host)."""
 
 from math import comb
 
@@ -8,31 +8,31 @@ from jaxtyping import Float
 from .._arguments import checked
 from ..errors import DataError
 
-# differences of this order hold no peaks any more that are wider than a few points
+# differences of this order no longer contain peaks wider than a few points
 _ORDER = 6
 _FEWEST = 50
-# the median of the square of a normal number of unit variance
+# median of the square of a standard normal variable
 _MEDIAN = 0.4549
 _BINS = 12
 
 
 @checked
 def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """Uncertainties of intensities from the scatter of successive points, for net or scaled ones that count nothing.
+    """Estimate uncertainties from the scatter of successive points, for intensities that are not counts (net, scaled).
 
-    The variance is taken as ``a + b max(y, 0)``, a noise that is everywhere and one that grows as counts do. Both follow from
-    differences of order 6 of neighbouring points: their squares over ``sum c²`` are the variance where the curve is smooth, and medians over
-    points of similar intensity leave out those that sharp peaks spoil.
+    The variance is modelled as ``a + b max(y, 0)``, a constant noise and one proportional to intensity. Both follow
+    from differences of order 6 of neighbouring points: their squares over ``sum c²`` equal the variance where the curve
+    is smooth, and medians over points of similar intensity exclude those affected by sharp peaks.
 
     Args:
         x: ``(points,)`` 2theta, increasing.
-        y: intensities of any scale, negative ones included.
+        y: intensities of any scale, possibly negative.
 
     Returns:
-        Positive, one for each point.
+        Positive uncertainties, one per point.
 
     Raises:
-        DataError: fewer than 50 points, or a curve without any scatter.
+        DataError: there are fewer than 50 points, or a curve without any scatter.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or x.size < _FEWEST or x.shape != y.shape:
@@ -49,7 +49,7 @@ def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points
     at = np.array([np.median(np.maximum(level[part], 0.0)) for part in chosen])
     variance = np.array([np.median(squares[part]) for part in chosen]) / _MEDIAN
     floor = variance[0]
-    # growth by intensity, of the bins that stand out; of these the lower ones, for sharp peaks only add
+    # growth with intensity of the bins above background; of these the lower ones, since sharp peaks only add
     out = at > at[0] + 3.0 * np.sqrt(floor)
     slope = float(np.quantile((variance[out] - floor) / (at[out] - at[0]), 0.35)) if out.any() else 0.0
     slope = max(slope, 0.0)

@@ -1,4 +1,4 @@
-"""What the steps of a structure solution hand to each other: peaks, cells and integrated intensities (host)."""
+"""Records exchanged between the steps of a structure solution: peaks, cells and integrated intensities (host)."""
 
 from dataclasses import dataclass, field
 
@@ -12,16 +12,17 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class Peaks:
-    """Reflections found in a pattern, in the order of their angles.
+    """Reflections found in a pattern, ordered by angle.
 
     Attributes:
         two_theta, sigma: ``(peaks,)`` positions in degrees, of the first wavelength, and their standard uncertainties.
-        area, sigma_area: ``(peaks,)`` integrated intensities above the background, in those of the pattern times degrees.
+        area, sigma_area: ``(peaks,)`` integrated intensities above the background, in units of the pattern times
+            degrees.
         fwhm: ``(peaks,)`` widths in degrees.
-        humps: ``(humps, 2)`` position and width in degrees of maxima too broad for reflections; no indexing sees them.
+        humps: ``(humps, 2)`` position and width in degrees of maxima too broad for reflections; not used in indexing.
         instrument: the diffractometer; the first wavelength is that of ``two_theta``.
-        name: of the pattern.
-        notes: what a reader of the result must know.
+        name: name of the pattern.
+        notes: remarks that a reader of the result must know.
     """
 
     two_theta: Float[np.ndarray, " peaks"]
@@ -39,31 +40,32 @@ class Peaks:
 
     @property
     def wavelength(self) -> float:
-        """Å, of the first line."""
+        """Wavelength of the first line, Å."""
         return self.instrument.wavelengths[0]
 
     @property
     def d(self) -> Float[np.ndarray, " peaks"]:
-        """Interplanar distances in Å, no zero shift taken off."""
+        """Interplanar distances in Å, without correction of a zero shift."""
         return self.wavelength / (2.0 * np.sin(np.radians(self.two_theta) / 2.0))
 
 
 @dataclass(frozen=True)
 class CellCandidate:
-    """A unit cell that may have made a list of peaks.
+    """A candidate unit cell for a list of peaks.
 
     Attributes:
         cell: ``(6,)`` conventional cell, Å and degrees; ``niggli`` the reduced primitive one.
         lattice: Pearson's letters of the Bravais lattice, such as ``"mP"``.
-        group: the space group of highest symmetry without further extinctions that this lattice allows.
-        zero: shift of all angles in degrees, calculated to observed.
-        displacement: coefficient in degrees of the shift by cos(theta), that of a specimen out of the focusing circle.
-        indexed, unindexed: how many peaks it explains, how many it leaves.
-        possible: how many lines it allows up to the last peak.
+        group: space group of highest symmetry without further extinctions that this lattice allows.
+        zero: shift of all angles in degrees, from calculated to observed.
+        displacement: coefficient in degrees of the shift by cos(theta), for a specimen displaced from the focusing
+            circle.
+        indexed, unindexed: numbers of peaks that it explains and does not explain.
+        possible: number of lines that it allows up to the last peak.
         m20: de Wolff's figure of merit (J. Appl. Cryst. 1, 108 (1968)) of these lines.
-        log_evidence: logarithm of the evidence, up to a constant of the peak list.
-        probability: of the candidates of the search; what they leave of one is that none is right.
-        rwp: of a Le Bail fit of the whole pattern, where one was made.
+        log_evidence: log evidence, up to a constant of the peak list.
+        probability: probability among the candidates of the search; the remainder to one is that of none being right.
+        rwp: Rwp of a Le Bail fit of the whole pattern, if one was made.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -89,15 +91,15 @@ class Intensities:
 
     Attributes:
         cell: ``(6,)`` Å and degrees.
-        group: the space group, or the one without extinctions where it is not known yet.
-        hkl: ``(n, 3)`` one reflection per Laue class, those below the first measured angle left out.
+        group: space group, or the one without extinctions if it is not known yet.
+        hkl: ``(n, 3)`` one reflection per Laue class, without those below the first measured angle.
         multiplicity: ``(n,)``.
-        two_theta: ``(n,)`` degrees, where the fit put them.
+        two_theta: ``(n,)`` degrees, from the fit.
         weight: ``(n,)`` multiplicity times all angular factors (Lorentz, polarisation, slits).
-        members: ``(n,)`` number of the group of each reflection, 0 to ``groups - 1``.
-        area: ``(groups,)``; ``covariance`` ``(groups, groups)`` of them.
+        members: ``(n,)`` index of the group of each reflection, 0 to ``groups - 1``.
+        area: ``(groups,)``; ``covariance`` ``(groups, groups)`` of the areas.
         instrument: radiation and wavelengths.
-        name: of the pattern; ``notes`` what a reader of the result must know.
+        name: name of the pattern; ``notes`` remarks that a reader of the result must know.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -123,10 +125,10 @@ class Intensities:
 
 
 def require_areas(intensities: Intensities) -> None:
-    """Complain about areas that nothing can be compared with.
+    """Refuse areas that cannot be compared with anything.
 
     Raises:
-        DataError: shapes that do not belong together, numbers that are not finite, no area above zero.
+        DataError: shapes do not match, numbers are not finite, or no area is positive.
     """
     area, covariance = np.asarray(intensities.area), np.asarray(intensities.covariance)
     if area.ndim != 1 or covariance.shape != 2 * area.shape or len(area) != np.max(intensities.members, initial=-1) + 1:

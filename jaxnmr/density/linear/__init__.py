@@ -1,4 +1,4 @@
-"""Densities that are linear in coefficients with a normal prior, the areas of their lines, and the terms of a refinement."""
+"""Densities that are linear in coefficients with a normal prior, areas of their lines, and terms for refinements."""
 
 from .expected import expected_density
 from .lines import LineAreas

@@ -1,4 +1,4 @@
-"""Atoms of a crystal refined on the areas of lines, and elements exchanged where that fits better (host)."""
+"""Refinement of atoms against line areas, and exchange of elements if the fit improves (host)."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,24 +17,24 @@ from ..shapes import atom_gaussians
 from .lines import LineAreas
 from .waves import IndependentWaves
 
-# Å² and Å, what displacements and coordinates are expected to be within, and how far a coordinate moves in one step
+# Å² and Å: expected spread of displacements, and the largest change of a coordinate in one step
 _U_SPREAD, _MOVE = 0.02, 0.15
 _LEAST_U, _MOST_U = 0.0, 0.2
-# a share of the misfit by which other elements must be better
+# relative improvement of the misfit required for an exchange of elements
 _BETTER = 0.02
 
 
 class FittedAtoms(NamedTuple):
-    """Atoms after least squares on lines.
+    """Atoms refined by least squares on lines.
 
     Attributes:
-        crystal: refined; ``start`` where it began.
-        scale: of the measured areas over the calculated ones.
+        crystal: refined structure; ``start`` the initial one.
+        scale: measured areas over calculated ones.
         misfit_before, misfit: root mean square of whitened residuals.
         r_before, r: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``.
-        xyz_esd: ``(sites, 3)`` standard uncertainties of coordinates, at the given covariance of the lines.
-        steps: taken.
-        exchanged: whether elements changed places.
+        xyz_esd: ``(sites, 3)`` standard uncertainties of coordinates, given the covariance of the lines.
+        steps: number of steps taken.
+        exchanged: whether elements were exchanged.
     """
 
     crystal: Crystal
@@ -53,19 +53,20 @@ class FittedAtoms(NamedTuple):
 def fit_atoms(
     crystal: Crystal, lines: LineAreas, *, displacements: bool = True, exchange: bool = False, steps: int = 40
 ) -> FittedAtoms:
-    """Refine the free coordinates of atoms, and their isotropic displacements, on areas of lines of an unknown scale.
+    """Refine free coordinates of atoms, and isotropic displacements, against areas of lines of an unknown scale.
 
-    Derivatives are exact. Displacements are held near those of the start by 0.02 Å², which lines rarely need and few lines do.
+    Derivatives are exact. Displacements are restrained to the starting values by 0.02 Å², which matters only for few
+    lines.
 
     Args:
-        crystal: with the cell of the lines; any space group whose equivalents these are.
-        lines: the areas, which say of which electrons.
-        displacements: whether they are refined.
-        exchange: whether two sites of equal multiplicity change elements where that fits better.
-        steps: of Gauss-Newton, at most.
+        crystal: structure with the cell of the lines, in any space group with the same equivalents.
+        lines: areas, which specify the scattering electrons.
+        displacements: whether displacements are refined.
+        exchange: whether two sites of equal multiplicity may exchange elements if that improves the fit.
+        steps: largest number of Gauss-Newton steps.
 
     Raises:
-        ConventionError: lines of another cell, or an element without atoms of their electrons.
+        ConventionError: the lines have another cell, or an element has no atom of their electrons.
     """
     plan = _Fit.plan(crystal, lines, displacements)
     found = plan.solved(crystal, steps)
@@ -89,13 +90,13 @@ def _exchanged(found: FittedAtoms, plan: "_Fit", lines: LineAreas, steps: int) -
 
 
 def _swaps(crystal: Crystal) -> Iterator[Crystal]:
-    """Crystals in which two sites have changed elements."""
+    """Iterate over crystals in which two sites have exchanged elements."""
     counts = [site.multiplicity for site in crystal.sites()]
     for i, j in combinations(range(len(counts)), 2):
         if counts[i] == counts[j] and crystal.species[i] != crystal.species[j]:
             species = list(crystal.species)
             species[i], species[j] = species[j], species[i]
-            with suppress(SymmetryError):  # atoms that have come too close
+            with suppress(SymmetryError):  # the atoms have come too close
                 yield Crystal.create(
                     cell=crystal.cell, spacegroup=crystal.group, species=species, xyz=crystal.xyz, occupancy=crystal.occupancy,
                     u_iso=crystal.u_iso, name=crystal.name,
@@ -103,14 +104,14 @@ def _swaps(crystal: Crystal) -> Iterator[Crystal]:
 
 
 class _Fit(NamedTuple):
-    """What does not change while atoms move.
+    """Arrays that stay constant while atoms move.
 
     Attributes:
-        h: ``(n, 3)`` waves; ``s_sq`` of them; ``f`` ``(sites, n)`` form factors at rest.
-        turned: ``(atoms, n, 3)`` the reflections that sites see, ``h R``; ``site`` of every atom, ``shift`` ``h·t``.
-        basis: ``(3 sites, k)`` free directions of coordinates, one ångström long each.
-        summing, observed, whitening, lift, area: of the lines.
-        displacements: whether they move.
+        h: ``(n, 3)`` waves; ``s_sq`` their ``s²``; ``f`` ``(sites, n)`` form factors at rest.
+        turned: ``(atoms, n, 3)`` rotated reflections ``h R``; ``site`` of every atom, ``shift`` ``h·t``.
+        basis: ``(3 sites, k)`` free directions of coordinates, each of length one ångström.
+        summing, observed, whitening, lift, area: arrays of the lines.
+        displacements: whether displacements are refined.
     """
 
     h: np.ndarray
@@ -140,7 +141,7 @@ class _Fit(NamedTuple):
         images = np.asarray(plan_expansion(crystal).atoms)
         operations = images[:, 1]
         turned = np.einsum("ni,aij->anj", waves.hkl, crystal.group.rotations[operations])
-        # what an image is moved by, lattice vectors included, which no wave sees
+        # translation of an image including lattice vectors, which do not change structure factors
         at = positions(np.asarray(crystal.xyz, dtype=float), crystal.group, images)
         plain = np.einsum("aij,aj->ai", crystal.group.rotations[operations], np.asarray(crystal.xyz)[images[:, 0]])
         shift = (at - plain) @ waves.hkl.T
@@ -150,11 +151,11 @@ class _Fit(NamedTuple):
         )  # fmt: skip
 
     def of(self, crystal: Crystal, lines: LineAreas) -> "_Fit":
-        """The same places with other elements."""
+        """Return the same positions with other elements."""
         return self._replace(f=_form_factors(crystal, lines, self.s_sq))
 
     def waves(self, xyz: np.ndarray, u: np.ndarray) -> tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, "n k"]]:
-        """Structure factors, and derivatives along free directions and by displacements."""
+        """Return structure factors, and derivatives along free directions and by displacements."""
         sites = len(self.f)
         damped = self.f * np.exp(-EIGHT_PI2 * u[:, None] * self.s_sq)
         phases = np.exp(2j * np.pi * (np.einsum("anj,aj->an", self.turned, xyz[self.site]) + self.shift))
@@ -229,7 +230,7 @@ def _form_factors(crystal: Crystal, lines: LineAreas, s_sq: np.ndarray) -> Float
 
 
 def _directions(crystal: Crystal) -> Float[np.ndarray, "xyz k"]:
-    """Free directions of all coordinates, each one ångström long."""
+    """Return the free directions of all coordinates, each of length one ångström."""
     g = np.asarray(metric(np.asarray(crystal.cell, dtype=float)))
     columns = []
     for k, site in enumerate(crystal.sites()):

@@ -1,4 +1,4 @@
-"""What is known of a density before its lines: the superposed atoms of a crystal whose places are uncertain (host)."""
+"""Prior distribution of a density before its lines: superposed atoms of a crystal with uncertain positions (host)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,9 +11,9 @@ from ..shapes import AtomKind, atom_gaussians
 from .model import LinearDensity
 from .waves import IndependentWaves
 
-# crystals drawn at once
+# number of crystals drawn
 _SAMPLES = 300
-# of the variance of what was drawn, what is left to noise
+# fraction of the mean variance below which components are dropped
 _LEAST = 1e-4
 _LEAST_U = 1e-4
 
@@ -31,26 +31,28 @@ def expected_density(
     samples: int = _SAMPLES,
     seed: int = 0,
 ) -> LinearDensity:
-    """A normal distribution of densities with the first two moments of those of crystals around one.
+    """Return a normal distribution of densities with the first two moments of those of crystals near a given one.
 
-    Crystals are drawn with coordinates moved within their symmetry and other displacements. What their superposed atoms have in
-    common, with its covariance, is the larger part; that atoms are not free ones is the smaller part: every wave is uncertain by itself,
-    by a share of what atoms at random places give, so that it falls with the form factors: the density is as smooth as atoms are.
+    Crystals are drawn with coordinates displaced within their symmetry and varied displacement parameters. The mean and
+    covariance of their superposed atoms form the larger part. The smaller part accounts for bonding: every wave has an
+    independent uncertainty, a fraction of the wave of atoms at random positions. It decreases with the form factors, so
+    that the densities are as smooth as atoms.
 
     Args:
         crystal: a model, or a solution of a structure.
-        d_min: Å, of the waves: not above that of the lines; below it atoms say what the density is.
+        d_min: resolution of the waves in Å, not above that of the lines; beyond the lines the atoms determine the
+            density.
         position: standard deviation of coordinates, Å.
-        displacement: of isotropic displacements, Å².
-        deformation: share of the waves of atoms at random places by which each is uncertain.
-        atoms: of which electrons; all scatter X-rays.
-        symmetric: whether the space group of the crystal is imposed; otherwise atoms move in P1, and so do waves.
-        samples: crystals drawn.
-        seed: of all that is random.
+        displacement: standard deviation of isotropic displacements, Å².
+        deformation: independent uncertainty of each wave, as a fraction of the wave of atoms at random positions.
+        atoms: electrons of the density; X-rays are scattered by all.
+        symmetric: whether to impose the space group of the crystal; otherwise atoms and waves have P1.
+        samples: number of crystals drawn.
+        seed: random seed.
 
     Raises:
-        ParameterError: deviations below 0, or all 0.
-        ConventionError: an element without atoms of this kind.
+        ParameterError: a deviation is negative, or all are 0.
+        ConventionError: an element has no atom of this kind.
     """
     if min(position, displacement, deformation) < 0.0 or position + displacement + deformation == 0.0 or samples < 2:
         raise ParameterError(
@@ -80,7 +82,7 @@ def expected_density(
 
 
 def moved(crystal: Crystal, rng: np.random.Generator, position: float, displacement: float) -> Crystal:
-    """A crystal with coordinates moved within their symmetry, by ``position`` Å along every free direction, and other displacements."""
+    """Return a crystal with random displacements: ``position`` Å along every free direction, and varied ``u_iso``."""
     g = np.asarray(metric(np.asarray(crystal.cell, dtype=float)))
     xyz = np.array(crystal.xyz, dtype=float)
     for k, site in enumerate(crystal.sites()):
@@ -93,7 +95,7 @@ def moved(crystal: Crystal, rng: np.random.Generator, position: float, displacem
 
 
 def in_p1(crystal: Crystal) -> Crystal:
-    """All atoms of the cell, free of the space group; displacements are the equivalent isotropic ones."""
+    """Return all atoms of the cell without the space group, with equivalent isotropic displacements."""
     full = crystal.expand()
     site = np.asarray(full.site, dtype=int)
     return Crystal.create(
@@ -104,7 +106,7 @@ def in_p1(crystal: Crystal) -> Crystal:
 
 
 def _random_waves(crystal: Crystal, waves: IndependentWaves, atoms: AtomKind) -> Float[np.ndarray, " n"]:
-    """``<|F|²>`` of the atoms at random places, electrons²."""
+    """Return ``<|F|²>`` of the atoms at random positions, electrons²."""
     gaussians = atom_gaussians(crystal.species, atoms)
     cell = np.asarray(crystal.cell, dtype=float)
     s_sq = np.einsum("ni,ij,nj->n", waves.hkl, reciprocal_metric(cell), waves.hkl) / 4.0
@@ -116,7 +118,7 @@ def _random_waves(crystal: Crystal, waves: IndependentWaves, atoms: AtomKind) ->
 
 
 def _single(waves: IndependentWaves, spread: Float[np.ndarray, " n"]) -> np.ndarray:
-    """A function for every free number of the waves, with ``<|F|²> = spread²``."""
+    """Return one function per free number of the waves, with ``<|F|²> = spread²``."""
     numbers = len(waves) + int((~waves.centric).sum())
     deviation = np.where(waves.centric, spread, spread / np.sqrt(2.0))
     each = np.concatenate([deviation, deviation[~waves.centric]])

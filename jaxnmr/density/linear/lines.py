@@ -1,4 +1,4 @@
-"""`LineAreas`: measured areas of groups of reflections with their covariance, whatever they were measured with (host)."""
+"""`LineAreas`: measured areas of groups of reflections with their covariance, from any instrument (host)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ class LineAreas:
     """Areas: ``area[g] = scale · sum of weight[k] |F(k)|²`` over the reflections k of group g.
 
     Attributes:
-        cell: ``(6,)`` Å and degrees; ``group`` whose equivalents the reflections stand for.
+        cell: ``(6,)`` Å and degrees; ``group`` defines the equivalents of the reflections.
         hkl: ``(n, 3)`` one reflection of each set of equivalents.
         weight: ``(n,)`` multiplicity times angular factors.
-        members: ``(n,)`` number of the group of each reflection.
-        area: ``(groups,)``; ``covariance`` ``(groups, groups)`` of them.
-        atoms: the electrons that scattered: ``"all-electron"`` or ``"valence"``.
-        name: of the pattern.
+        members: ``(n,)`` index of the group of each reflection.
+        area: ``(groups,)``; ``covariance`` ``(groups, groups)`` of the areas.
+        atoms: scattering electrons: ``"all-electron"`` or ``"valence"``.
+        name: name of the pattern.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -53,16 +53,18 @@ class LineAreas:
         atoms: str = "all-electron",
         name: str = "lines",
     ) -> Self:
-        """Check areas.
+        """Check and store areas.
 
         Args:
-            cell, hkl, weight, area, members, group, atoms, name: as of the class; P1 and one group for each reflection when not given.
-            sigma: standard deviations of the areas, or their ``covariance``.
+            cell, hkl, weight, area, members, group, atoms, name: as of the class; by default P1 and one group per
+                reflection.
+            sigma: standard deviations of the areas, alternatively their ``covariance``.
 
         Raises:
-            ShapeError: numbers that do not belong together.
-            DataError: areas below zero or not finite, all zero, or no covariance.
-            ParameterError: neither or both of ``sigma`` and ``covariance``, another kind of electrons.
+            ShapeError: shapes do not match.
+            DataError: areas are negative, not finite or all zero, or the covariance is invalid.
+            ParameterError: neither or both of ``sigma`` and ``covariance`` are given, or the kind of electrons is
+                unknown.
         """
         h = np.asarray(hkl)
         if h.ndim != 2 or h.shape[1] != 3 or np.any(h != np.round(h)):
@@ -107,26 +109,26 @@ class LineAreas:
 
     @property
     def sigma(self) -> Float[np.ndarray, " groups"]:
-        """Standard deviations."""
+        """Standard deviations of the areas."""
         return np.sqrt(np.diag(self.covariance))
 
     def with_model_error(self, relative: float) -> Self:
-        """The same areas, more uncertain by this part of each: what a model of them is not expected to describe.
+        """Return the same areas with a relative error added to the covariance, for deficiencies of a model.
 
         Raises:
-            ParameterError: a number below 0.
+            ParameterError: the number is negative.
         """
         if not 0.0 <= relative < np.inf:
             raise ParameterError(f"the relative error is {relative}; expected a number from 0 on")
         return replace(self, covariance=self.covariance + np.diag((relative * self.area) ** 2))
 
     def summing(self, waves: IndependentWaves) -> Float[np.ndarray, "groups waves"]:
-        """``area = scale · summing @ |F|²`` with the structure factors of waves.
+        """Return the matrix of ``area = scale · summing @ |F|²`` with the structure factors of waves.
 
-        A density of lower symmetry than the reflections stand for has every equivalent of them with its own structure factor.
+        For a density of lower symmetry than the reflections, every equivalent has its own structure factor.
 
         Raises:
-            ConventionError: waves of another cell, or without some of the reflections.
+            ConventionError: the waves have another cell, or lack some of the reflections.
         """
         if np.abs(self.cell / waves.cell - 1.0).max() > 2e-3:
             raise ConventionError(
@@ -151,10 +153,10 @@ class LineAreas:
         return found
 
     def roots(self) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, "groups groups"], float]:
-        """What is compared: ``sqrt(area + lift)``, the inverse of a root of its covariance, and ``lift``.
+        """Return the compared ``sqrt(area + lift)``, the inverse of a root of its covariance, and ``lift``.
 
-        Square roots are nearly linear in structure factors; what is added keeps those of absent lines from being steeper than noise
-        lets them be.
+        Square roots are nearly linear in structure factors; the lift bounds their slope for absent lines to what the
+        noise warrants.
         """
         lift = float(self.sigma.min())
         observed = np.sqrt(self.area + lift)

@@ -1,4 +1,4 @@
-"""`LinearDensity`: a normal distribution of densities, ``F = mean + functions @ c`` with independent standard normal ``c`` (host)."""
+"""`LinearDensity`: normal distribution of densities, ``F = mean + functions @ c`` with standard normal ``c`` (host)."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,20 +11,20 @@ from ...errors import DataError, ShapeError
 from ..grid import Density, Shape
 from .waves import IndependentWaves
 
-# part of the variance that is left out where functions are many
+# fraction of the largest variance below which functions are dropped
 _LEAST = 1e-6
 
 
 @dataclass(frozen=True)
 class LinearDensity:
-    """Densities that are linear in coefficients, each with the expectation 0 and the variance 1.
+    """Densities linear in coefficients, each with expectation 0 and variance 1.
 
     Attributes:
-        waves: of which the densities consist.
-        mean: ``(n,)`` structure factors of the most probable one, electrons per cell.
-        functions: ``(n, K)`` by which they change with each coefficient.
-        electrons: F(000), which no coefficient changes.
-        atoms: ``"valence"`` or ``"all-electron"``, what the densities are of.
+        waves: waves of the densities.
+        mean: ``(n,)`` structure factors of the most probable density, electrons per cell.
+        functions: ``(n, K)`` derivatives by the coefficients.
+        electrons: F(000), independent of the coefficients.
+        atoms: electrons of the densities, ``"valence"`` or ``"all-electron"``.
     """
 
     waves: IndependentWaves
@@ -42,11 +42,11 @@ class LinearDensity:
         electrons: float,
         atoms: str = "all-electron",
     ) -> Self:
-        """From a mean and the covariance of the free numbers of the waves; see `IndependentWaves.numbers`.
+        """Make it from a mean and the covariance of the free numbers of the waves; see `IndependentWaves.numbers`.
 
         Raises:
-            ShapeError: numbers that do not belong to the waves.
-            DataError: a covariance that is none.
+            ShapeError: the numbers do not match the waves.
+            DataError: the covariance is invalid.
         """
         numbers = len(waves) + int((~waves.centric).sum())
         if np.shape(mean) != (len(waves),) or np.shape(covariance) != (numbers, numbers):
@@ -77,11 +77,11 @@ class LinearDensity:
         electrons: float,
         atoms: str = "valence",
     ) -> Self:
-        """From functions whose coefficients have a mean and a covariance, those of a learned prior for example.
+        """Make it from functions whose coefficients have a mean and a covariance, for example those of a learned prior.
 
         Args:
-            waves: at which ``first + second @ c`` are the structure factors, electrons per cell.
-            first, second, c, covariance: the functions and what is known of their coefficients.
+            waves: waves whose structure factors are ``first + second @ c``, electrons per cell.
+            first, second, c, covariance: the functions, and mean and covariance of their coefficients.
             electrons, atoms: as of the class.
         """
         factor = np.linalg.cholesky(np.asarray(covariance, dtype=float))
@@ -93,25 +93,25 @@ class LinearDensity:
         return self.functions.shape[1]
 
     def structure_factors(self, c: Float[np.ndarray, " k"]) -> Complex[np.ndarray, " n"]:
-        """Of the waves, electrons per cell."""
+        """Return the structure factors of the waves, electrons per cell."""
         if np.shape(c) != (self.size,):
             raise ShapeError(f"coefficients of shape {np.shape(c)}; this density has {self.size}")
         return self.mean + self.functions @ np.asarray(c, dtype=float)
 
     def density(self, c: Float[np.ndarray, " k"] | None = None, shape: Shape | None = None) -> Density:
-        """The density with these coefficients, of the mean by default, on any grid."""
+        """Return the density with these coefficients, by default the mean, on any grid."""
         f = self.mean if c is None else self.structure_factors(c)
         return self.waves.on_grid(f, self.electrons, shape or self.waves.shape(2))
 
     def at(self, points: Float[np.ndarray, "m 3"]) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """Mean and standard deviation of the density at fractional coordinates, e/Å³."""
+        """Return mean and standard deviation of the density at fractional coordinates, e/Å³."""
         slopes = self.waves.at(points)
         along = slopes @ self.waves.numbers(self.functions.T).T
         level = self.electrons / float(volume(self.waves.cell))
         return level + slopes @ self.waves.numbers(self.mean), np.sqrt((along**2).sum(axis=1))
 
     def given(self, c: Float[np.ndarray, " k"], covariance: Float[np.ndarray, "k k"]) -> Self:
-        """What is known once the coefficients have this mean and covariance."""
+        """Return the distribution if the coefficients have this mean and covariance."""
         values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         return replace(self, mean=self.structure_factors(c), functions=self.functions @ factor)

@@ -1,4 +1,4 @@
-"""The most probable density given the areas of lines: Gauss-Newton on square roots, with what is known as the other observations (host)."""
+"""Most probable density given line areas: Gauss-Newton on square roots with a normal prior (host)."""
 
 from typing import NamedTuple
 
@@ -16,16 +16,16 @@ _WORDS = {"valence": "valence electrons", "all-electron": "all electrons"}
 
 
 class RefinedDensity(NamedTuple):
-    """What a refinement found.
+    """Result of a density refinement.
 
     Attributes:
-        known: the density before; ``after`` what is known now.
-        c: ``(K,)`` coefficients of ``known``, in its standard deviations; ``covariance`` ``(K, K)`` of them.
-        scale: of the measured areas over the calculated ones.
+        known: prior distribution; ``after`` the posterior.
+        c: ``(K,)`` coefficients of ``known``, in its standard deviations; ``covariance`` ``(K, K)`` theirs.
+        scale: measured areas over calculated ones.
         misfit_before, misfit: root mean square of whitened residuals.
         r_before, r: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``.
-        steps: taken.
-        log_evidence: how probable the lines are with what is known, up to a constant of the lines.
+        steps: number of steps taken.
+        log_evidence: log evidence of the lines with the prior, up to a constant of the lines.
     """
 
     known: LinearDensity
@@ -41,24 +41,24 @@ class RefinedDensity(NamedTuple):
 
     @property
     def after(self) -> LinearDensity:
-        """The distribution given the lines."""
+        """Posterior distribution given the lines."""
         return self.known.given(self.c, self.covariance)
 
     def density(self, shape: Shape | None = None) -> Density:
-        """The most probable density, on any grid."""
+        """Return the most probable density, on any grid."""
         return self.known.density(self.c, shape)
 
 
 def refine_density(known: LinearDensity, lines: LineAreas, *, steps: int = 40) -> RefinedDensity:
-    """Correct a density by the areas of lines of an unknown scale.
+    """Refine a density against line areas of an unknown scale.
 
     Args:
-        known: what is known of it, of the electrons that scattered.
-        lines: the areas.
-        steps: at most.
+        known: prior distribution, for the electrons that scatter.
+        lines: measured areas.
+        steps: largest number of steps.
 
     Raises:
-        ConventionError: lines of another cell, of other electrons, or beyond the waves of the density.
+        ConventionError: lines have another cell or other electrons, or extend beyond the waves of the density.
     """
     require_same_electrons(known, lines)
     summing = lines.summing(known.waves)
@@ -87,10 +87,10 @@ def refine_density(known: LinearDensity, lines: LineAreas, *, steps: int = 40) -
 
 
 def require_same_electrons(known: LinearDensity, lines: LineAreas) -> None:
-    """Refuse areas that other electrons scattered.
+    """Refuse areas scattered by other electrons.
 
     Raises:
-        ConventionError: with what to do.
+        ConventionError: the electrons differ; the message says what to do.
     """
     if known.atoms != lines.atoms:
         raise ConventionError(

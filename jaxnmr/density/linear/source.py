@@ -1,4 +1,4 @@
-"""The density of a crystal as a source: superposed atoms at the waves that terms compare."""
+"""Source of the density of a crystal: superposed atoms at the waves that terms compare."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ DENSITY = "density"
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is known before anything is traced: the sum over atoms, and where it is wanted."""
+    """Untraced part: the sum over atoms and the reflections."""
 
     atoms: AtomSum
     hkl: np.ndarray
 
 
 class SuperposedDensity(Source):
-    """Structure factors of the superposed atoms of a crystal, as ``state.of("density")``: ``(reflections, 2)``, real and imaginary parts.
+    """Structure factors of superposed atoms as ``state.of("density")``: ``(reflections, 2)``, real and imaginary parts.
 
-    ``jn.Objective(DensityLines(lines, SuperposedDensity(lines.hkl)), crystal=crystal, models=...)`` refines atoms on the areas of lines;
-    beside coefficients of functions the atoms are what the functions are added to.
+    ``jn.Objective(DensityLines(lines, SuperposedDensity(lines.hkl)), crystal=crystal, models=...)`` refines atoms
+    against line areas; with coefficients of functions, the functions are added to the atoms.
 
     Attributes:
         hkl: ``(reflections, 3)``.
@@ -55,8 +55,8 @@ class PhaseDensity(PhaseSource):
     """Superposed atoms of one phase.
 
     Attributes:
-        plan: of the sum over atoms.
-        The others are those of `PhaseSource`.
+        plan: sum over the atoms.
+        Other attributes are those of `PhaseSource`.
     """
 
     plan: _Plan = static()

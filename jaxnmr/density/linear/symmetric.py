@@ -1,4 +1,4 @@
-"""Atoms of a whole cell brought to a space group that is known (host)."""
+"""Assignment of the atoms of a cell to sites of a known space group (host)."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from jaxtyping import Float
 from ...crystal import Crystal, SpaceGroup, lattice
 from ...errors import SymmetryError
 
-# Å, by which atoms may be off the places of the group
+# Å, largest deviation of atoms from positions of the group
 _OFF = 0.6
 
 
 def in_group(
     cell: Float[np.ndarray, "6"], group: SpaceGroup, elements: Sequence[str], xyz: Float[np.ndarray, "n 3"], u_iso: float, name: str
 ) -> Crystal:  # fmt: skip
-    """The crystal of a group whose atoms are nearest to those of a cell in P1: each site is the mean of what its equivalents say.
+    """Return the crystal of a group closest to the atoms of a cell in P1; each site is the mean over its equivalents.
 
     Raises:
-        SymmetryError: an atom whose equivalent places are not taken by atoms of its element.
+        SymmetryError: a position equivalent to an atom is not occupied by an atom of its element.
     """
     vectors = np.asarray(lattice(np.asarray(cell, dtype=float)))
     places, left = np.asarray(xyz, dtype=float) % 1.0, list(range(len(xyz)))
@@ -39,7 +39,7 @@ def in_group(
                     f"{group.name}: the atoms found do not have this symmetry"
                 )
             taken.add(same[nearest])
-            # back to the first place, near which it must come
+            # back to the first position, which it must be close to
             back = np.linalg.solve(rotation, image + apart[nearest] - translation)
             mean += here + (back - here - np.round(back - here))
         species.append(elements[left[0]])

@@ -1,4 +1,4 @@
-"""Terms of densities: coefficients with what is known of them, and the areas of lines that a density makes."""
+"""Terms of densities: coefficients with their prior, and areas of lines calculated from a density."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ COEFFICIENTS = "c"
 
 
 class DensityCoefficients(Term):
-    """What is known of a density: it brings the coefficients of a `LinearDensity`, each expected to be 0 with a deviation of 1.
+    """Prior of a density, with the coefficients of a `LinearDensity` as parameters, each expected to be 0 ± 1.
 
-    The covariance of the density is in its functions; `DensityLines` terms read the coefficients, as many as there are patterns.
+    The covariance of the density is contained in its functions; any number of `DensityLines` terms, one per pattern,
+    can use the coefficients.
 
-    Parameters, below the term's name: ``c``, ``(K,)``, without a unit.
+    Parameters, under the term's name: ``c``, ``(K,)``, dimensionless.
 
     Attributes:
         size: number of coefficients.
@@ -44,10 +45,10 @@ class DensityCoefficients(Term):
 
     @checked
     def __init__(self, known: LinearDensity, *, name: str = "density"):
-        """Coefficients of a density.
+        """Take the coefficients of a density.
 
         Args:
-            known: the density.
+            known: prior distribution of the density.
             name: prefix of the parameters; the same as ``coefficients=`` of its `DensityLines`.
         """
         set_fields(self, size=known.size, name=name)
@@ -77,22 +78,23 @@ class DensityCoefficients(Term):
 
 
 class DensityLines(Term):
-    """Areas of lines of a density against measured ones, their square roots whitened by the covariance of the areas.
+    """Calculated line areas of a density against measured ones; square roots, whitened by the covariance of the areas.
 
-    Structure factors are ``mean + functions @ c``, or those of the atoms of a crystal and ``functions @ c``, or of the atoms alone.
+    Structure factors are ``mean + functions @ c``, those of the atoms of a crystal plus ``functions @ c``, or of the
+    atoms alone.
 
-    Parameters, below the term's name: ``log_scale``, the logarithm of the scale over that which suits the start; it is expected to be 0
-    with a deviation of 3, which keeps it finite and says nothing.
+    Parameters, under the term's name: ``log_scale``, the logarithm of the scale relative to that of the start. It has a
+    weak prior of 0 ± 3, which only keeps it finite.
 
     Attributes:
         mean, functions: real and imaginary parts of structure factors, ``(n, 2)`` and ``(n, 2, K)``.
         summing: ``(lines, n)`` areas by ``|F|²``.
-        observed, whitening, lift: square roots, see `LineAreas.roots`.
-        begin: the scale at the start; ``area`` as measured and ``sigma`` for tables.
-        coefficients: name of the term that brings them; empty where there are none.
-        atoms: whether a source provides what the functions are added to.
-        phase: whose atoms; None where there is one crystal.
-        labels: of the lines.
+        observed, whitening, lift: of square roots, see `LineAreas.roots`.
+        begin: scale at the start; ``area`` measured areas and ``sigma`` their deviations, for tables.
+        coefficients: name of the term with the coefficients; empty without any.
+        atoms: whether a source provides the structure factors that the functions are added to.
+        phase: phase of the atoms; ``None`` with a single crystal.
+        labels: labels of the lines.
         name: prefix of the parameters.
     """
 
@@ -125,16 +127,18 @@ class DensityLines(Term):
         """Compare a density with lines.
 
         Args:
-            lines: the areas.
-            known: the density; its functions count where ``coefficients`` are named, its mean where ``atoms`` is false.
+            lines: measured areas.
+            known: prior distribution; its functions are used if ``coefficients`` are named, its mean if ``atoms`` is
+                false.
             coefficients: name of the `DensityCoefficients`; ``""`` for none.
-            atoms: whether structure factors begin with those of a crystal, of a `SuperposedDensity` of ``known.waves.hkl``.
-            phase: whose; needed when there are several crystals.
+            atoms: whether structure factors include those of a crystal, by a `SuperposedDensity` of
+                ``known.waves.hkl``.
+            phase: phase of the atoms; required with several crystals.
             name: prefix of the parameters.
 
         Raises:
-            ConventionError: lines of another cell or of other electrons, or that end beyond the waves.
-            ParameterError: neither coefficients nor atoms.
+            ConventionError: lines have another cell or other electrons, or the waves end before them.
+            ParameterError: there are neither coefficients nor atoms.
         """
         if not coefficients and not atoms:
             raise ParameterError(f"{name!r} has nothing to refine: name coefficients, or take the atoms of a crystal")
@@ -167,7 +171,7 @@ class DensityLines(Term):
         return len(self.labels) + 1
 
     def structure_factors(self, state: State) -> Array:
-        """Real and imaginary parts at the waves, ``(n, 2)`` (traceable)."""
+        """Return real and imaginary parts at the waves, ``(n, 2)`` (traceable)."""
         f: Any = jnp.asarray(self.mean)
         if self.atoms:
             f = state.of(DENSITY, self.phase)
@@ -187,7 +191,7 @@ class DensityLines(Term):
         return f
 
     def calculated(self, state: State) -> Array:
-        """Areas on the scale of the measured ones (traceable)."""
+        """Return areas on the scale of the measured ones (traceable)."""
         squared = jnp.sum(self.structure_factors(state) ** 2, axis=1)
         log_scale = state.local(self.name)["log_scale"]
         return self.begin * jnp.exp(log_scale) * (jnp.asarray(self.summing) @ squared)

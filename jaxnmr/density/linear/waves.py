@@ -1,7 +1,7 @@
-"""Reflections of a cell that symmetry leaves independent, and the densities they make (host).
+"""Symmetry-independent reflections of a cell, and densities made of them (host).
 
-``F(hR) = F(h) exp(-2 pi i h·t)`` for every operation ``x -> R x + t``, and ``F(-h)`` is the conjugate of ``F(h)``: one reflection stands for
-all of a set. Where an operation takes ``h`` to ``-h`` its phase is ``pi h·t`` or that and ``pi``.
+``F(hR) = F(h) exp(-2 pi i h·t)`` for every operation ``x -> R x + t``, and ``F(-h)`` is the conjugate of ``F(h)``: one
+reflection represents its whole set. If an operation takes ``h`` to ``-h``, its phase is ``pi h·t`` or that plus ``pi``.
 """
 
 from typing import NamedTuple, Self
@@ -16,25 +16,25 @@ from ...typing import Numbers
 from ..grid import Density, Shape
 from ..symmetry import fitting_shape
 
-# relative, by which the metric of a cell may differ from one that the group allows
+# largest relative deviation of the cell metric from one that the group allows
 _METRIC = 1e-3
 _SAME_PHASE = 1e-6
-# more waves than this are no basis that is refined in memory
+# largest number of waves for an in-memory refinement
 MOST_WAVES = 40_000
-# of a code of three indices, each between minus and plus half of it
+# base of the code of three indices, each between minus and plus half of it
 _SPAN = 2048
 
 
 class IndependentWaves(NamedTuple):
-    """One reflection of every set that symmetry and Friedel's law make equal, F(000) not among them.
+    """One reflection of every set of equivalents by symmetry and Friedel's law, without F(000).
 
     Attributes:
         cell: ``(6,)`` Å and degrees.
-        group: whose symmetry densities have; P1 leaves them free.
-        hkl: ``(n, 3)``, by falling d.
-        copies: ``(n,)`` how many reflections of the whole sphere are in the set.
-        centric: ``(n,)`` whether the phase is one of two.
-        phase: ``(n,)`` of those, radians; 0 for others.
+        group: symmetry imposed on densities; P1 imposes none.
+        hkl: ``(n, 3)``, by decreasing d.
+        copies: ``(n,)`` number of reflections of the whole sphere in the set.
+        centric: ``(n,)`` whether the phase is restricted to two values.
+        phase: ``(n,)`` such a restricted phase, radians; 0 for others.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -46,17 +46,17 @@ class IndependentWaves(NamedTuple):
 
     @classmethod
     def plan(cls, cell: Numbers, d_min: float, group: SpaceGroup | None = None) -> Self:
-        """All down to a d.
+        """List all reflections down to a d spacing.
 
         Args:
             cell: six numbers, Å and degrees.
             d_min: Å.
-            group: P1 when not given.
+            group: space group; P1 by default.
 
         Raises:
-            ShapeError: a cell that is not six numbers.
-            ParameterError: a ``d_min`` that is not positive, without reflections, or with too many.
-            SymmetryError: a cell without the metric of the group.
+            ShapeError: the cell is not six numbers.
+            ParameterError: ``d_min`` is not positive, or gives no or too many reflections.
+            SymmetryError: the cell does not have the metric of the group.
         """
         six = np.asarray(cell, dtype=float)
         if six.shape != (6,):
@@ -105,7 +105,7 @@ class IndependentWaves(NamedTuple):
         return np.sqrt(np.einsum("ni,ij,nj->n", self.hkl, reciprocal_metric(self.cell), self.hkl))
 
     def find(self, hkl: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, " m"]:
-        """Which set each reflection is in; -1 for those beyond d_min and those that symmetry forbids."""
+        """Return the index of the set of each reflection; -1 beyond d_min and for forbidden reflections."""
         wanted = np.asarray(hkl, dtype=int).reshape(-1, 3)
         mine = _keys(self.hkl, self.group)
         order = np.argsort(mine)
@@ -114,12 +114,12 @@ class IndependentWaves(NamedTuple):
         return np.where(mine[order][at] == keys, order[at], -1)
 
     def numbers(self, f: Complex[np.ndarray, "*k n"]) -> Float[np.ndarray, "*k p"]:
-        """Structure factors as the real numbers that are free: one for a centric reflection, two for others, real parts first."""
+        """Convert structure factors to free real numbers: one per centric reflection, else two, real parts first."""
         turned = np.asarray(f) * np.exp(-1j * self.phase)
         return np.concatenate([turned.real, turned.imag[..., ~self.centric]], axis=-1)
 
     def structure_factors(self, numbers: Float[np.ndarray, "*k p"]) -> Complex[np.ndarray, "*k n"]:
-        """The inverse of :meth:`numbers`."""
+        """Return the inverse of :meth:`numbers`."""
         x = np.asarray(numbers, dtype=float)
         n = len(self)
         imaginary = np.zeros((*x.shape[:-1], n))
@@ -127,16 +127,16 @@ class IndependentWaves(NamedTuple):
         return (x[..., :n] + 1j * imaginary) * np.exp(1j * self.phase)
 
     def shape(self, room: int = 1) -> Shape:
-        """The smallest grid that holds all waves and that the group takes to itself, times ``room``."""
+        """Return the smallest grid that holds all waves and is compatible with the group, times ``room``."""
         most = np.abs(self._everywhere()[0]).max(axis=0)
         n1, n2, n3 = (int(room * (2 * m + 1)) for m in most)
         return fitting_shape(self.group, (max(n1, 4), max(n2, 4), max(n3, 4)))
 
     def on_grid(self, f: Complex[np.ndarray, " n"], electrons: float, shape: Shape) -> Density:
-        """The density with these structure factors; waves that the grid cannot hold are left out.
+        """Return the density with these structure factors; waves that the grid cannot hold are left out.
 
         Args:
-            f: ``(n,)`` electrons per cell.
+            f: ``(n,)`` structure factors, electrons per cell.
             electrons: F(000).
             shape: points along a, b and c.
         """
@@ -152,7 +152,7 @@ class IndependentWaves(NamedTuple):
         return Density.create(np.fft.fftn(full).real / float(volume(self.cell)), self.cell)
 
     def at(self, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m p"]:
-        """Derivatives of the density at fractional coordinates by :meth:`numbers`, 1/Å³."""
+        """Return derivatives of the density at fractional coordinates by :meth:`numbers`, 1/Å³."""
         h, of, turn, alone = self._everywhere()
         angles = np.exp(-2j * np.pi * np.asarray(points, dtype=float).reshape(-1, 3) @ h.T)
         summed = np.zeros((len(self), len(angles)), dtype=complex)
@@ -161,7 +161,7 @@ class IndependentWaves(NamedTuple):
         return np.concatenate([summed.real, -summed.imag[:, ~self.centric]], axis=1)
 
     def _everywhere(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Reflections that operations make of those here, which of these, times what, and whether Friedel's mate is not among them."""
+        """Return all equivalent reflections, indices here, phase factors, and whether the Friedel mate is missing."""
         rotations, translations = self.group.rotations, self.group.translations
         h = np.concatenate([self.hkl @ rotation for rotation in rotations])
         turn = np.concatenate([np.exp(-2j * np.pi * (self.hkl @ translation)) for translation in translations])
@@ -181,7 +181,7 @@ def _unkeyed(keys: np.ndarray) -> np.ndarray:
 
 
 def _keys(h: np.ndarray, group: SpaceGroup) -> np.ndarray:
-    """The same number for all reflections of a set: the largest of their codes."""
+    """Return the same number for all reflections of a set: the largest of their codes."""
     best = _code(h)
     for rotation in laue_rotations(group):
         best = np.maximum(best, _code(h @ rotation))

@@ -1,1 +1,1 @@
-"""A prior of electron densities learned from crystals, and its correction by a powder pattern."""
+"""Prior of electron densities learned from crystals, and its refinement against a powder pattern."""

@@ -1,4 +1,4 @@
-"""``rho(x) = rho_0(x) + sum of c_k phi_k(x)`` with functions that all crystals share, given by their waves: on any grid, at any point (host)."""
+"""Common basis functions of densities, ``rho(x) = rho_0(x) + sum of c_k phi_k(x)``, given by their waves (host)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,15 +13,16 @@ from .waves import WaveSet
 
 @dataclass(frozen=True)
 class Basis:
-    """Orthonormal functions of fractional coordinates, each even or odd in the poses of a crystal that its powder does not tell apart.
+    """Orthonormal functions of fractional coordinates, even or odd in the poses that powder data cannot distinguish.
 
     Attributes:
-        waves: what they are made of.
+        waves: waves of the functions.
         mean: ``(2m,)`` vector of ``rho_0``.
-        vectors: ``(2m, K)`` of the functions, falling in their part of what crystals differ by.
-        poses: ``(4, K)`` signs of the functions when a is reversed, b and c exchanged, or both; the first row is of ones.
-        scale: ``(K,)`` standard deviations of the coefficients of the crystals it was made from, e/Å³.
-        explained: part of the squared differences of these crystals that the functions hold.
+        vectors: ``(2m, K)`` vectors of the functions, by decreasing share of the variance between crystals.
+        poses: ``(4, K)`` signs of the functions if a is reversed, b and c are exchanged, or both; the first row is of
+            ones.
+        scale: ``(K,)`` standard deviations of the coefficients of the training crystals, e/Å³.
+        explained: fraction of the variance of these crystals that the functions explain.
     """
 
     waves: WaveSet
@@ -37,37 +38,37 @@ class Basis:
         return self.vectors.shape[1]
 
     def coefficients(self, vectors: Float[np.ndarray, "*n m"]) -> Float[np.ndarray, "*n k"]:
-        """Of densities, as vectors of waves; those of least squares."""
+        """Return least-squares coefficients of densities given as vectors of waves."""
         return (vectors - self.mean) @ self.vectors
 
     def vector(self, c: Float[np.ndarray, "*n k"]) -> Float[np.ndarray, "*n m"]:
-        """Of densities with these coefficients."""
+        """Return vectors of densities with these coefficients."""
         return self.mean + c @ self.vectors.T
 
     def structure_factors(
         self, hkl: Int[np.ndarray, "m 3"]
     ) -> tuple[Complex[np.ndarray, " m"], Complex[np.ndarray, "m k"]]:
-        """``F/V = first + second @ c`` of any reflections: make these once for all densities."""
+        """Return ``F/V = first + second @ c`` of any reflections; the result can be reused for all densities."""
         all_waves = self.waves.waves(np.vstack([self.mean, self.vectors.T]))
         found = self.waves.at(all_waves, hkl)
         return found[0], found[1:].T
 
     def on_grid(self, c: Float[np.ndarray, " k"], shape: tuple[int, int, int], cell: Float[np.ndarray, "6"]) -> Density:
-        """The density with these coefficients on any grid."""
+        """Return the density with these coefficients on any grid."""
         if np.shape(c) != (self.size,):
             raise ShapeError(f"coefficients of shape {np.shape(c)}; this basis has {self.size} functions")
         values = self.waves.on_grid(self.waves.waves(self.vector(np.asarray(c, dtype=float))), shape)
         return Density.create(values, cell)
 
     def at(self, points: Float[np.ndarray, "p 3"]) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p k"]]:
-        """Values of ``rho_0`` and of the functions at fractional coordinates."""
+        """Return values of ``rho_0`` and of the functions at fractional coordinates."""
         found = self.waves.at_points(self.waves.waves(np.vstack([self.mean, self.vectors.T])), points)
         return found[0], found[1:].T
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Orthonormal directions ``w1 e[first] + w2 e[second]`` of one kind: even or odd when a is reversed, and when b and c are exchanged."""
+    """Orthonormal directions ``w1 e[first] + w2 e[second]``, of one parity for a reversed and for b and c exchanged."""
 
     first: np.ndarray
     second: np.ndarray
@@ -75,11 +76,11 @@ class _Block:
     kind: tuple[int, int]
 
     def parts(self, vectors: np.ndarray) -> np.ndarray:
-        """Of vectors, ``(*n, 2m)`` to ``(*n, d)``."""
+        """Project vectors, ``(*n, 2m)`` to ``(*n, d)``."""
         return vectors[..., self.first] * self.weights[:, 0] + vectors[..., self.second] * self.weights[:, 1]
 
     def whole(self, parts: np.ndarray, size: int) -> np.ndarray:
-        """The vectors with these parts."""
+        """Return the vectors with these components."""
         found = np.zeros((*parts.shape[:-1], size))
         found[..., self.first] += parts * self.weights[:, 0]
         found[..., self.second] += parts * self.weights[:, 1]
@@ -92,7 +93,7 @@ def _blocks(waves: WaveSet) -> list[_Block]:
     blocks = []
     for reverse in (1, -1):
         for exchange in (1, -1):
-            # imaginary parts are odd, and not there without h
+            # imaginary parts are odd, and vanish for h = 0
             kept = (exchanged > np.arange(m)) | ((exchanged == np.arange(m)) & (exchange == 1))
             first = np.flatnonzero(kept & ((reverse == 1) | (waves.hkl[:, 0] > 0)))
             second = exchanged[first]
@@ -104,15 +105,15 @@ def _blocks(waves: WaveSet) -> list[_Block]:
 
 
 def principal_basis(batches: Iterable[np.ndarray], waves: WaveSet, size: int) -> Basis:
-    """Principal components of densities in all their poses.
+    """Calculate principal components of densities in all their poses.
 
     Args:
-        batches: vectors of crystals, ``(n, 2m)`` each; read once.
-        waves: theirs.
+        batches: vectors of crystals, ``(n, 2m)`` each; iterated once.
+        waves: waves of the vectors.
         size: number of functions.
 
     Raises:
-        DataError: fewer crystals than functions.
+        DataError: there are fewer crystals than functions.
     """
     blocks, n = _blocks(waves), 2 * len(waves.hkl)
     grams = [np.zeros((len(block.first),) * 2) for block in blocks]
@@ -125,7 +126,7 @@ def principal_basis(batches: Iterable[np.ndarray], waves: WaveSet, size: int) ->
             gram += part.T @ part
     if count < size:
         raise DataError(f"{count} crystals for {size} functions: give more crystals, or ask for fewer functions")
-    # the mean of all poses is symmetric
+    # the mean over all poses is symmetric
     symmetric = blocks[0].parts(total / count)
     grams[0] -= count * np.outer(symmetric, symmetric)
     pairs = [np.linalg.eigh(gram / count) for gram in grams]

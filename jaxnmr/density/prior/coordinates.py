@@ -1,4 +1,4 @@
-"""Functions of a basis as a network of coordinates, on periodic features of whole frequencies: another way to the same `Basis` (host)."""
+"""Basis functions as a coordinate network with periodic features, an alternative way to a `Basis` (host)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ...typing import Array
 from .basis import Basis
 from .waves import WaveSet
 
-# of the mean square, added where functions are nearly the same on the points drawn
+# fraction of the mean square, added for functions that are nearly equal on the sampled points
 _RIDGE = 1e-5
 
 
 class CoordinateNetwork(nn.Module):
-    """``phi_k(x)`` of fractional coordinates, periodic, with mirrors perpendicular to b and c, whatever the weights are.
+    """Network for ``phi_k(x)`` of fractional coordinates; periodic, with mirrors perpendicular to b and c by design.
 
     Attributes:
         size: number of functions.
-        highest: frequency of the features along each axis.
-        width, depth: of the layers.
+        highest: highest frequency of the features along each axis.
+        width, depth: size of the layers.
     """
 
     size: int
@@ -57,21 +57,21 @@ def fit_coordinate_basis(
     rate: float = 3e-3,
     seed: int = 0,
 ) -> Basis:
-    """Train a network of coordinates on what the best coefficients of its functions leave of densities at random points.
+    """Train a coordinate network on the residual densities at random points after least-squares coefficients.
 
-    Coefficients are those of least squares at every step, so that functions are learned and nothing else. What comes out are the
-    waves of the functions, made orthonormal: a basis for any grid, without the poses of principal components.
+    Coefficients are solved by least squares at every step, so that only the functions are learned. The result are the
+    orthonormalised waves of the functions: a basis for any grid, without the poses of principal components.
 
     Args:
-        vectors: of densities, see `WaveSet.vector`.
-        waves: theirs.
+        vectors: vectors of densities, see `WaveSet.vector`.
+        waves: waves of the vectors.
         size: number of functions.
-        network: with as many.
-        steps, points, crystals, rate: of the training; each step draws its points and crystals.
-        seed: of all that is random.
+        network: network with as many functions.
+        steps, points, crystals, rate: training settings; each step draws its points and crystals.
+        seed: random seed.
 
     Raises:
-        DataError: fewer crystals or points than functions, which any functions would describe.
+        DataError: there are fewer crystals or points than functions, so that any functions would fit.
     """
     crystals = min(crystals, len(vectors))
     if crystals <= size or points <= size:
@@ -113,7 +113,7 @@ def fit_coordinate_basis(
 
 
 def _waves_of(functions: Any, waves: WaveSet) -> Float[np.ndarray, "k m"]:
-    """Vectors of functions of coordinates, by a grid that holds the waves, as the mean over the mirrors."""
+    """Return vectors of functions of coordinates, by a grid that holds the waves, averaged over the mirrors."""
     n = 2 * int(waves.hkl.max()) + 2
     axis = np.arange(n) / n
     values = []

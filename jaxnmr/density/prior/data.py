@@ -1,4 +1,4 @@
-"""What a prior is trained with: crystals in one pose, the lines of their powder, the fractions of their elements (host)."""
+"""Training data of a prior: crystals in a standard pose, their powder lines, fractions of their elements (host)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ...errors import ConventionError, ParameterError
 from ..shapes import electrons_of
 from .waves import Sample, WaveSet
 
-# coordinates this far from 0 or 1/2 are no longer special
+# coordinates closer than this to 0 or 1/2 are special
 _SPECIAL = 1e-2
 RELATIVE_NOISE, FLOOR = 0.03, 0.002
 _ANIONS = frozenset("H N O F P S Cl Se Br Te I".split())
@@ -24,12 +24,12 @@ class LineNoise(NamedTuple):
     floor: float = FLOOR
 
     def sigma(self, areas: Float[np.ndarray, "*n lines"]) -> Float[np.ndarray, "*n lines"]:
-        """Standard deviations."""
+        """Return the standard deviations."""
         least = self.floor * areas.max(axis=-1, keepdims=True)
         return np.sqrt((self.relative * areas) ** 2 + least**2)
 
     def applied(self, areas: Float[np.ndarray, "*n lines"], rng: np.random.Generator) -> Float[np.ndarray, "*n lines"]:
-        """Areas with noise, none of them negative."""
+        """Return areas with noise, none of them negative."""
         return np.maximum(areas + self.sigma(areas) * rng.normal(size=areas.shape), 0.0)
 
 
@@ -37,8 +37,8 @@ class LineSet(NamedTuple):
     """Lines of cubic cells: reflections of one ``h² + k² + l²`` are one line.
 
     Attributes:
-        squares: of the lines, rising.
-        largest: of the squares.
+        squares: ``h² + k² + l²`` of the lines, increasing.
+        largest: largest of the squares.
     """
 
     squares: np.ndarray
@@ -46,17 +46,17 @@ class LineSet(NamedTuple):
 
     @classmethod
     def within(cls, largest: int) -> "LineSet":
-        """All with ``0 < h² + k² + l² <= largest``."""
+        """List all lines with ``0 < h² + k² + l² <= largest``."""
         found = np.unique(WaveSet.within(largest).squares)
         return cls(found[found > 0], largest)
 
     def rows(self, waves: WaveSet) -> tuple[np.ndarray, np.ndarray]:
-        """Which waves are in a line, and in which (places among the lines)."""
+        """Return the waves that belong to a line, and the indices of their lines."""
         inside = np.flatnonzero((waves.squares > 0) & (waves.squares <= self.largest))
         return inside, np.searchsorted(self.squares, waves.squares[inside])
 
     def areas(self, vectors: Float[np.ndarray, "*n 2m"], waves: WaveSet) -> Float[np.ndarray, "*n lines"]:
-        """``sum of |F/V|²`` of every line, e²/Å⁶."""
+        """Return ``sum of |F/V|²`` of every line, e²/Å⁶."""
         inside, line = self.rows(waves)
         squares = vectors[..., inside] ** 2 + vectors[..., inside + len(waves.hkl)] ** 2
         summing = np.zeros((len(inside), len(self.squares)))
@@ -65,14 +65,15 @@ class LineSet(NamedTuple):
 
 
 def perovskite_pose(sample: Sample) -> Sample:
-    """The one pose in which a prior of perovskites ABX3 that move along a sees them, of those a powder cannot tell apart.
+    """Return the standard pose of a perovskite ABX3 displaced along a, among poses that a powder cannot distinguish.
 
-    Columns of atoms along a stand at y, z = 0 or 1/2. That of two atoms comes to (1/2, 1/2), the heavier one of those beside it to
-    (1/2, 0). Along a the valence electrons are centred on multiples of 1/2, the lone atom across from the pair near 0, and X
-    moves up with respect to A and B. Sites come in one order: the lone atom, those beside the pair from (0, 1/2) on, X and B of the pair.
+    Columns of atoms along a are at y, z = 0 or 1/2. That of two atoms is moved to (1/2, 1/2), the heavier of the
+    adjacent ones to (1/2, 0). Along a the valence electrons are centred on multiples of 1/2, the single atom opposite
+    the pair is near 0, and X is displaced upwards relative to A and B. Sites have one order: the single atom, those
+    beside the pair from (0, 1/2) on, X and B of the pair.
 
     Raises:
-        ParameterError: it is no such crystal.
+        ParameterError: the crystal is not of this type.
     """
     xyz, electrons = np.asarray(sample.xyz, dtype=float), np.array([electrons_of(e) for e in sample.elements])
     column = np.round(2.0 * xyz[:, 1:]).astype(int)
@@ -88,7 +89,7 @@ def perovskite_pose(sample: Sample) -> Sample:
             f"{' '.join(sample.elements)} has columns of {counts.tolist()} atoms; expected 1, 1, 1 and 2"
         )
     pair = int(counts.argmax())
-    # to (1/2, 1/2): then 3 is the pair, 0 the atom across, 1 and 2 beside
+    # to (1/2, 1/2): then 3 is the pair, 0 the atom opposite, 1 and 2 adjacent
     column = (column + np.array([1 - pair // 2, 1 - pair % 2])) % 2
     numbers = column @ [2, 1]
     across, two, one = (int(np.flatnonzero(numbers == k)[0]) for k in (0, 2, 1))
@@ -97,7 +98,7 @@ def perovskite_pose(sample: Sample) -> Sample:
     x[first] = centred(xyz[first], electrons[first])[:, 0]
     moved = x - np.round(2.0 * x) / 2.0
     anion = np.isin(np.arange(5), [two, one])
-    # of the pair X is the one at the height of A
+    # of the pair, X is the atom at the height of A
     pair_atoms = np.flatnonzero(column.sum(axis=1) == 2)
     anion[pair_atoms[np.argmin(np.cos(2.0 * np.pi * (x[pair_atoms] + 0.5)))]] = True
     if moved[anion].mean() < moved[~anion].mean():
@@ -114,7 +115,7 @@ def perovskite_pose(sample: Sample) -> Sample:
 def centred(
     xyz: Float[np.ndarray, "*n sites 3"], electrons: Float[np.ndarray, "*n sites"]
 ) -> Float[np.ndarray, "*n sites 3"]:
-    """Crystals shifted along a until their electrons are centred on multiples of 1/2 and the first site is near 0."""
+    """Shift crystals along a until their electrons are centred on multiples of 1/2 and the first site is near 0."""
     found = np.array(xyz, dtype=float)
     phase = np.angle((electrons * np.exp(4j * np.pi * found[..., 0])).sum(axis=-1, keepdims=True))
     found[..., 0] -= phase / (4.0 * np.pi)
@@ -123,16 +124,16 @@ def centred(
 
 
 def fractions(composition: dict[str, float], elements: Sequence[str], atoms: int = 0) -> Float[np.ndarray, " elements"]:
-    """Atom fractions by element.
+    """Return atom fractions by element.
 
     Args:
-        composition: atoms or fractions by element; their sum does not matter.
-        elements: those a prior knows.
-        atoms: per cell, of which the fractions must be multiples; 0 when any fraction will do.
+        composition: atoms or fractions by element, in any normalisation.
+        elements: elements of the prior.
+        atoms: number of atoms per cell, whose reciprocal the fractions must be multiples of; 0 for any fractions.
 
     Raises:
-        ParameterError: an empty composition, numbers that are no amounts, or fractions that no whole atoms make.
-        ConventionError: an element that is not known.
+        ParameterError: the composition is empty, an amount is invalid, or fractions do not give whole atoms.
+        ConventionError: an element is unknown to the prior.
     """
     amounts = {symbol: float(n) for symbol, n in composition.items()}
     if not amounts or not all(np.isfinite(n) and n > 0.0 for n in amounts.values()):
@@ -156,7 +157,7 @@ def fractions(composition: dict[str, float], elements: Sequence[str], atoms: int
 
 
 def fractions_of(samples: Sequence[Sample], elements: Sequence[str]) -> Float[np.ndarray, "n elements"]:
-    """Atom fractions of crystals."""
+    """Return atom fractions of crystals."""
     found, place = np.zeros((len(samples), len(elements))), {e: k for k, e in enumerate(elements)}
     for row, sample in zip(found, samples, strict=True):
         for element in sample.elements:

@@ -1,4 +1,4 @@
-"""Files of priors: arrays in half precision but for small ones, everything else in the header (host)."""
+"""Files of priors: large arrays in half precision, everything else in the header (host)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .waves import WaveSet
 FORMAT = 2
 SHIPPED = Path(__file__).parent / "shipped"
 _KEY = "jaxnmr-density-prior"
-# numbers of an array from which on it is kept in half precision
+# size above which an array is stored in half precision
 _LARGE = 5000
-# steps of coordinates, of a cell
+# quantisation steps of coordinates per cell
 _STEPS = 1 << 16
 
 
 def shipped_priors() -> tuple[str, ...]:
-    """Names of the priors that come with the package."""
+    """List the names of the priors that come with the package."""
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
 
 
@@ -40,13 +40,13 @@ def save_prior(prior: DensityPrior, path: str | Path) -> Path:
     """Write a prior and its card.
 
     Raises:
-        DataError: numbers that half precision does not hold.
+        DataError: numbers exceed half precision.
     """
     variables = {
         "network/" + "/".join(str(getattr(part, "key", part)) for part in way): np.asarray(leaf)
         for way, leaf in jax.tree_util.tree_flatten_with_path(prior.variables)[0]
     }
-    # vectors of even functions are real, of odd ones imaginary: half of them is zero
+    # vectors of even functions are real, of odd ones imaginary: half of the components are zero
     m = len(prior.basis.waves.hkl)
     even = prior.basis.poses[1] > 0
     halves = np.where(even, prior.basis.vectors[:m], prior.basis.vectors[m:])
@@ -70,11 +70,11 @@ def load_prior(path: str | Path) -> DensityPrior:
     """Read a prior.
 
     Args:
-        path: of a file, or the name of one that comes with the package: see `shipped_priors`.
+        path: path of a file, or the name of a prior that comes with the package: see `shipped_priors`.
 
     Raises:
-        ConventionError: a name without a suffix that no shipped prior has.
-        ParseError: no such file, another kind of file, a damaged one, or one of another version.
+        ConventionError: a name without a suffix is not that of a shipped prior.
+        ParseError: the file does not exist, is of another kind or version, or is damaged.
     """
     name, path = str(path), Path(path)
     if not path.suffix and not path.is_file() and path.name == name:

@@ -1,9 +1,9 @@
-"""Geometries that crystals of one structure type have, as means of those that are alike (host)."""
+"""Typical geometries of crystals of one structure type, as cluster means (host)."""
 
 import numpy as np
 from jaxtyping import Float
 
-# k-means ends after so many rounds, or when no mean moves by more than this, of an edge
+# k-means ends after this many rounds, or when no mean moves by more than this fraction of an edge
 _ROUNDS, _STILL = 25, 1e-5
 _BATCH = 500
 
@@ -11,15 +11,15 @@ _BATCH = 500
 def geometries_of(
     xyz: Float[np.ndarray, "n sites 3"], most: int, seed: int = 0
 ) -> tuple[Float[np.ndarray, "m sites 3"], Float[np.ndarray, " m"]]:
-    """Means of crystals that are alike, whatever their shift along a, by k-means.
+    """Cluster similar crystals, regardless of their shift along a, by k-means; return the means.
 
     Args:
-        xyz: of crystals in one pose that differ in x; fractional coordinates.
-        most: geometries; as many as there are crystals when these are fewer.
-        seed: of the crystals that the search begins with.
+        xyz: fractional coordinates of crystals in one pose that differ in x.
+        most: largest number of geometries; limited by the number of crystals.
+        seed: random seed of the initial means.
 
     Returns:
-        Coordinates of the geometries, and how many crystals are in each.
+        Coordinates of the geometries, and the number of crystals in each.
     """
     centre = np.angle(np.exp(2j * np.pi * xyz).mean(axis=0)) / (2.0 * np.pi)
     moved = (xyz - centre + 0.5) % 1.0 - 0.5

@@ -1,7 +1,8 @@
-"""Geometries that were learned from crystals, with elements on their sites: which of these isotypes make the lines of a powder (host).
+"""Learned geometries with elements on their sites: isotypes that explain the lines of a powder (host).
 
-Areas of lines are quadratic in the form factors of the atoms, ``I = sum over pairs of f_i f_j G_ij``, with a ``G`` that only the coordinates
-make. It is calculated once, so that every geometry is tried with the elements of a crystal in a few products.
+Areas of lines are quadratic in the form factors of the atoms, ``I = sum over pairs of f_i f_j G_ij``, with ``G``
+depending on the coordinates only. It is calculated once, so that every geometry is tried with any elements by a few
+products.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from .data import LineSet, centred
 from .geometries import geometries_of
 from .waves import Sample, WaveSet
 
-# what areas of neighbours differ by beyond noise, as roots of their shares; chosen on validation crystals
+# difference of neighbouring geometries beyond noise, as roots of shares of areas; chosen on validation crystals
 _UNLIKE_ROOTS = 0.02
-# decorations that are tried: so much less frequent than the most frequent one, so many, and of these so many on all geometries
+# decorations tried: log frequency below that of the most frequent one, their largest number, and the number tried on
+# all geometries
 _RARER, _TRIED, _KEPT = 7.0, 40, 8
 _PART = 12
 _CANDIDATES = 24
-# of a crystal, how often an element is on a site on which it never was
+# pseudocount, in crystals, of an element on a site where it never occurred
 _NEVER = 0.02
 _BATCH = 1000
 
@@ -36,9 +38,9 @@ class Candidates(NamedTuple):
     """Isotypes, the most probable first.
 
     Attributes:
-        kinds: ``(m, sites)`` places among the elements.
+        kinds: ``(m, sites)`` indices of elements.
         xyz: ``(m, sites, 3)``.
-        logs: ``(m,)`` logarithms of how probable they are, up to a constant.
+        logs: ``(m,)`` log probabilities, up to a constant.
     """
 
     kinds: Int[np.ndarray, "m sites"]
@@ -48,15 +50,15 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True)
 class Isotypes:
-    """Geometries of one structure type, all in one pose, with sites in one order, and which elements their sites have.
+    """Geometries of one structure type, all in one pose and site order, and the elements found on their sites.
 
     Attributes:
-        elements: those that there are.
-        frequency: ``(sites, elements)`` logarithms of how often an element is on a site.
+        elements: all elements.
+        frequency: ``(sites, elements)`` log frequencies of elements on sites.
         xyz: ``(n, sites, 3)`` fractional coordinates of the geometries.
-        logs: ``(n,)`` logarithms of how many crystals each stands for.
-        lines: of the powder.
-        atoms: of the densities.
+        logs: ``(n,)`` logarithms of the number of crystals each represents.
+        lines: lines of the powder.
+        atoms: electrons of the densities.
     """
 
     elements: tuple[str, ...]
@@ -77,19 +79,19 @@ class Isotypes:
         most: int = 4000,
         seed: int = 0,
     ) -> Isotypes:
-        """Learn from crystals.
+        """Learn geometries and frequencies from crystals.
 
         Args:
-            samples: in one pose, sites in one order.
-            elements: those that may be on the sites.
-            lines: of the powder.
-            atoms: of the densities.
-            most: geometries, see `geometries_of`.
-            seed: where their search begins.
+            samples: crystals in one pose and site order.
+            elements: elements allowed on the sites.
+            lines: lines of the powder.
+            atoms: electrons of the densities.
+            most: largest number of geometries, see `geometries_of`.
+            seed: random seed of their search.
 
         Raises:
-            DataError: no crystals.
-            ShapeError: crystals of unlike numbers of atoms.
+            DataError: there are no crystals.
+            ShapeError: crystals have different numbers of atoms.
         """
         if not samples:
             raise DataError("no crystals to learn isotypes from")
@@ -97,7 +99,7 @@ class Isotypes:
             raise ShapeError("isotypes have the same sites; these crystals have unlike numbers of atoms")
         place = {e: k for k, e in enumerate(elements)}
         kinds = np.array([[place[e] for e in sample.elements] for sample in samples])
-        # no element is quite impossible
+        # no element is entirely impossible
         counts = np.array([np.bincount(site, minlength=len(elements)) + _NEVER for site in kinds.T])
         xyz, standing = geometries_of(np.array([sample.xyz for sample in samples]), most, seed)
         frequency = np.log(counts / counts.sum(axis=1, keepdims=True))
@@ -105,16 +107,16 @@ class Isotypes:
 
     @cached_property
     def gaussians(self) -> Gaussians:
-        """Of the elements."""
+        """Gaussians of the elements."""
         return atom_gaussians(self.elements, self.atoms)
 
     @cached_property
     def electrons(self) -> Float[np.ndarray, " elements"]:
-        """Of the elements."""
+        """Electrons of the elements."""
         return self.gaussians.a.sum(axis=1)
 
     def form_factors(self, squares: np.ndarray, edge: float) -> Float[np.ndarray, "elements m"]:
-        """Of atoms at rest at reflections of these ``h² + k² + l²``."""
+        """Return form factors of atoms at rest at reflections with these ``h² + k² + l²``."""
         falls = np.exp(-self.gaussians.b[..., None] * (squares / (4.0 * edge**2)))
         return np.einsum("eg,egm->em", self.gaussians.a, falls)
 
@@ -142,10 +144,10 @@ class Isotypes:
         return np.stack([f[:, i] * f[:, j] for i, j in self._pairs], axis=1).transpose(2, 1, 0).astype(np.float32)
 
     def decorations(self, compositions: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ways to put elements on the sites that are not far less frequent than the most frequent one, and their logarithms.
+        """List assignments of elements to sites not much rarer than the most frequent one, with log frequencies.
 
         Args:
-            compositions: places of elements, as many as sites each.
+            compositions: indices of elements, as many as sites each.
         """
         ways = np.array(sorted({way for of in compositions for way in permutations(of)}))
         logs = self.frequency[np.arange(ways.shape[1]), ways].sum(axis=1)
@@ -160,12 +162,12 @@ class Isotypes:
         sigma: Float[np.ndarray, " lines"],
         compositions: Sequence[Sequence[int]],
     ) -> Candidates:
-        """The isotypes that make these lines.
+        """Return the isotypes that explain these lines best.
 
         Args:
-            edge: of the cell, Å.
-            areas, sigma: of the lines, on any scale.
-            compositions: places of elements, as many as sites each.
+            edge: edge of the cell, Å.
+            areas, sigma: areas of the lines and their deviations, on any scale.
+            compositions: indices of elements, as many as sites each.
         """
         share = areas / areas.sum()
         noise = sigma / areas.sum()
@@ -173,7 +175,7 @@ class Isotypes:
         weights = 1.0 / (noise**2 / (4.0 * (share + noise.min())) + _UNLIKE_ROOTS**2)
         ways, frequency = self.decorations(compositions)
         if len(ways) > _KEPT:
-            # a part of the geometries says which decorations are worth a trial on all
+            # a subset of the geometries selects the decorations tried on all
             fit = self._fit(ways, edge, roots, weights, _PART).min(axis=0) - 2.0 * frequency
             best = np.sort(np.argsort(fit, kind="stable")[:_KEPT])
             ways, frequency = ways[best], frequency[best]
@@ -185,7 +187,7 @@ class Isotypes:
     def _fit(
         self, ways: np.ndarray, edge: float, roots: np.ndarray, weights: np.ndarray, every: int = 1
     ) -> Float[np.ndarray, "n d"]:
-        """Sums of squared differences of roots of shares, of geometries in decorations."""
+        """Return weighted sums of squared differences of roots of shares, for geometries in decorations."""
         areas = self._interference[:, ::every] @ self._products(ways, edge)
         np.maximum(areas, 0.0, out=areas)
         areas /= areas.sum(axis=0, keepdims=True)
@@ -195,7 +197,7 @@ class Isotypes:
         return np.tensordot(weights.astype(np.float32), off, 1).astype(float)
 
     def vectors(self, found: Candidates, edge: float, waves: WaveSet) -> Float[np.ndarray, "m 2w"]:
-        """Densities of isotypes as vectors of waves."""
+        """Return densities of isotypes as vectors of waves."""
         levels, inverse = np.unique(waves.squares, return_inverse=True)
         f = self.form_factors(levels, edge)[:, inverse]
         phases = _phases(found.xyz, waves.hkl)
@@ -203,7 +205,7 @@ class Isotypes:
 
 
 def _phases(xyz: np.ndarray, hkl: np.ndarray) -> np.ndarray:
-    """``exp(2 pi i h·x)`` as means over the mirrors, ``(n, sites, m)``."""
+    """Return ``exp(2 pi i h·x)`` averaged over the mirrors, ``(n, sites, m)``."""
     angles = 2.0 * np.pi * xyz[..., None] * np.arange(int(hkl.max()) + 1)
     along, across = np.exp(1j * angles[:, :, 0]), np.cos(angles[:, :, 1:])
     h, k, l = hkl.T

@@ -1,4 +1,4 @@
-"""`DensityPrior`: from the lines of a powder and a composition to a density with its uncertainty, and its correction by the lines (host)."""
+"""`DensityPrior`: density with uncertainty from powder lines and composition, and its refinement (host)."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from .pattern import LinePattern
 from .refine import LineModel, Refined
 from .training import Prepared, Recipe, Trained
 
-# factors on the standard deviations of isotypes, of which the lines choose; crystals and points that say how wide intervals must be
+# trial factors on the standard deviations of isotypes, chosen by the lines; crystals and points for calibrating
+# intervals
 _WIDTHS = (0.5, 1.0, 2.0, 4.0)
 _JUDGES, _POINTS = 300, 200
 
 
 @dataclass(frozen=True)
 class PredictedDensity:
-    """A normal distribution of densities, and how far it is to be trusted.
+    """A normal distribution of densities with calibrated uncertainties.
 
     Attributes:
-        basis: of the densities.
-        edge: of the cell, Å.
-        c: coefficients of the most probable one, ``(K,)``.
+        basis: basis of the densities.
+        edge: edge of the cell, Å.
+        c: ``(K,)`` coefficients of the most probable density.
         covariance: ``(K, K)``.
-        refined: how it was refined, if it was.
-        modes: of which the lines may choose another one; none where there is but one.
-        intervals: how wide those of densities are, in its standard deviations.
-        after: the same after a refinement.
+        refined: refinement result, if refined.
+        modes: alternative modes among which the lines may choose; empty for a single one.
+        intervals: calibrated widths of intervals, in standard deviations of the density.
+        after: intervals for use after a refinement.
     """
 
     basis: Basis
@@ -55,30 +56,30 @@ class PredictedDensity:
 
     @property
     def cell(self) -> Float[np.ndarray, 6]:
-        """Å and degrees."""
+        """Cell in Å and degrees."""
         return np.array([self.edge] * 3 + [90.0] * 3)
 
     def density(self, shape: tuple[int, int, int]) -> Density:
-        """The most probable density, on any grid."""
+        """Return the most probable density, on any grid."""
         return self.basis.on_grid(self.c, shape, self.cell)
 
     def draw(self, count: int, seed: int = 0) -> Float[np.ndarray, "count k"]:
-        """Coefficients of samples; `Basis.on_grid` makes densities of them."""
+        """Draw coefficients of samples; `Basis.on_grid` turns them into densities."""
         normal = self.intervals.one * np.random.default_rng(seed).normal(size=(count, len(self.c)))
         return self.c + normal @ np.linalg.cholesky(self.covariance + 1e-12 * np.eye(len(self.c))).T
 
     def at(self, points: Float[np.ndarray, "p 3"]) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
-        """The most probable density at fractional coordinates, and half the width of what holds 68 %, e/Å³."""
+        """Return the most probable density at fractional coordinates, and the half width of its 68 % interval, e/Å³."""
         mean, sd = self._at(points)
         return mean, self.intervals.one * sd
 
     def interval(
         self, points: Float[np.ndarray, "p 3"], probability: float = 0.95
     ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
-        """Between what the density at fractional coordinates lies with a probability, e/Å³.
+        """Return the interval that contains the density at fractional coordinates with a given probability, e/Å³.
 
         Raises:
-            ParameterError: a probability that is not between 0 and 1.
+            ParameterError: the probability is not between 0 and 1.
         """
         mean, sd = self._at(points)
         half = self.intervals.width(probability) * sd
@@ -95,15 +96,15 @@ class DensityPrior:
 
     Attributes:
         basis, lines: functions of the density, lines of the pattern.
-        network, variables: from what is known to coefficients.
-        centre, spread: of the features.
-        unit: e/Å³ of the network's unit.
-        elements: those it knows.
-        atoms: per cell, or 0 when any number will do.
-        temperature: factors on standard deviations of the network, from crystals held out, by what is known.
+        network, variables: network from the input to coefficients, and its weights.
+        centre, spread: normalisation of the features.
+        unit: e/Å³ per unit of the network.
+        elements: elements covered.
+        atoms: atoms per cell, or 0 for any number.
+        temperature: factors on standard deviations of the network, from held-out crystals, by kind of input.
         card: data, seed, scores.
-        isotypes: geometries that it has learned; with a pattern and elements these predict, the network does without.
-        intervals: how wide they are, from crystals held out, by what is known.
+        isotypes: learned geometries; with a pattern and elements these predict instead of the network.
+        intervals: widths of intervals from held-out crystals, by kind of input.
     """
 
     basis: Basis
@@ -131,14 +132,14 @@ class DensityPrior:
         card: Mapping[str, Any] | None = None,
         isotypes: Isotypes | None = None,
     ) -> DensityPrior:
-        """A prior from a training.
+        """Make a prior from a training.
 
         Args:
-            trained, recipe: the training.
-            held_out: crystals it was not trained with, which say how far the covariance must be widened.
-            atoms: per cell.
-            card: what else is to be said of it.
-            isotypes: geometries that it has learned, none from those held out.
+            trained, recipe: result and settings of the training.
+            held_out: held-out crystals, for calibrating the covariance.
+            atoms: atoms per cell.
+            card: further entries of the card.
+            isotypes: learned geometries, none from held-out crystals.
         """
         said = {
             "seed": recipe.seed,
@@ -154,7 +155,7 @@ class DensityPrior:
 
     @cached_property
     def line_model(self) -> LineModel:
-        """Areas of the lines by coefficients."""
+        """Line areas as a function of coefficients."""
         return LineModel.plan(self.basis, self.lines)
 
     @cached_property
@@ -167,15 +168,15 @@ class DensityPrior:
         pattern: LinePattern | None = None,
         composition: Mapping[str, float] | Sequence[str] | None = None,
     ) -> PredictedDensity:
-        """The density of a crystal, without refinement.
+        """Predict the density of a crystal, without refinement.
 
         Args:
-            edge: of the cubic cell, Å.
-            pattern: its lines.
-            composition: amounts by element, elements only, or None.
+            edge: edge of the cubic cell, Å.
+            pattern: lines of the pattern.
+            composition: amounts by element, elements only, or ``None``.
 
         Raises:
-            ParameterError, ConventionError: what does not fit the prior, see `LinePattern.on` and `fractions`.
+            ParameterError, ConventionError: input does not match the prior, see `LinePattern.on` and `fractions`.
         """
         if not (np.isfinite(edge) and edge > 0.0):
             raise ParameterError(f"the edge of the cell is {edge} Å; expected a positive number")
@@ -201,12 +202,13 @@ class DensityPrior:
     def refine(
         self, predicted: PredictedDensity, pattern: LinePattern, *, widths: Sequence[float] | None = None
     ) -> PredictedDensity:
-        """A prediction corrected by the lines.
+        """Refine a prediction against the lines.
 
         Args:
-            predicted: to begin with.
-            pattern: the lines.
-            widths: factors on its standard deviations, weighted by what the lines say of them; 1/2 to 4 for isotypes, 1 otherwise.
+            predicted: prediction to start from.
+            pattern: lines of the pattern.
+            widths: trial factors on its standard deviations, weighted by the evidence of the lines; 1/2 to 4 for
+                isotypes, 1 otherwise.
         """
         areas, sigma = pattern.on(self.lines)
         modes = predicted.modes or (Mode(predicted.c, predicted.covariance, 0.0),)
@@ -239,7 +241,7 @@ class DensityPrior:
         return before, after
 
     def distribution(self, areas, pattern, composition, known, edge) -> tuple[np.ndarray, np.ndarray]:
-        """Means ``(n, K)`` and covariances ``(n, K, K)`` of many crystals, arguments as of `features`."""
+        """Return means ``(n, K)`` and covariances ``(n, K, K)`` of many crystals; arguments as of `features`."""
         found = self._normal(areas, pattern, composition, known, edge)
         mean, low, own, directions = (np.asarray(a, dtype=float) for a in found)
         wide = np.array([self.temperature.get(_mode(k, p), 1.0) for k, p in zip(known, pattern, strict=True)])
@@ -256,12 +258,12 @@ class DensityPrior:
         return self._program(self.variables, ((x - self.centre) / self.spread).astype(np.float32))
 
     def calibrated(self, held_out: Prepared, noise: LineNoise, seed: int = 0) -> DensityPrior:
-        """The prior with temperatures and intervals from crystals that it was not trained with.
+        """Return the prior with temperatures and intervals calibrated on held-out crystals.
 
         Args:
-            held_out: crystals.
-            noise: of their lines.
-            seed: of the noise.
+            held_out: held-out crystals.
+            noise: noise of their lines.
+            seed: random seed of the noise.
         """
         rng = np.random.default_rng((seed, 4))
         areas = noise.applied(held_out.areas, rng)
@@ -279,7 +281,7 @@ class DensityPrior:
         return replace(warm, intervals=warm._found_intervals(held_out, areas, noise))
 
     def _found_intervals(self, held_out: Prepared, areas: np.ndarray, noise: LineNoise) -> dict[str, Intervals]:
-        """From how far densities are off at random points, in standard deviations."""
+        """Fit intervals to the deviations of densities at random points, in standard deviations."""
         functions = self.basis.at(np.random.default_rng(0).random((_POINTS, 3)))[1]
         found: dict[str, list[np.ndarray]] = {}
         for k in range(min(len(areas), _JUDGES)):

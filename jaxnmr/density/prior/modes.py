@@ -1,4 +1,4 @@
-"""From isotypes to normal distributions of coefficients: those that are alike are one mode, and the lines say which mode it is (host)."""
+"""Modes: normal distributions of coefficients, each from similar isotypes, among which the lines select (host)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,10 @@ from .basis import Basis
 from .isotypes import Candidates, Isotypes
 from .refine import LineModel, Refined, refine_coefficients
 
-# of the root of what all crystals differ by: isotypes nearer than this are one mode; what no isotype has, of the scale of each function
+# isotypes closer than this fraction of the spread of crystals form one mode; minimum deviation, relative to the scale
+# of each function
 _ALIKE, _OWN = 0.3, 0.01
-# isotypes are no independent draws: logarithms are divided by this before they weigh within a mode
+# isotypes are not independent draws: log weights within a mode are divided by this
 _FLATTEN = 4.0
 _MODES = 4
 
@@ -21,9 +22,9 @@ class Mode(NamedTuple):
     """A normal distribution of coefficients.
 
     Attributes:
-        c: its mean, ``(K,)``.
+        c: ``(K,)`` mean.
         covariance: ``(K, K)``.
-        log_weight: logarithm of how probable it is beside the others.
+        log_weight: log weight relative to the other modes.
     """
 
     c: Float[np.ndarray, " k"]
@@ -32,7 +33,7 @@ class Mode(NamedTuple):
 
 
 def modes_of(found: Candidates, isotypes: Isotypes, edge: float, basis: Basis) -> tuple[Mode, ...]:
-    """Gather isotypes into modes, the most probable first: each is led by the most probable isotype that is in no other."""
+    """Cluster isotypes into modes, the most probable first; each is seeded by the most probable isotype left."""
     all_c = basis.coefficients(isotypes.vectors(found, edge, basis.waves))
     reach = (_ALIKE**2) * (basis.scale**2).sum()
     left, modes = np.arange(len(all_c)), list[Mode]()
@@ -52,7 +53,7 @@ def modes_of(found: Candidates, isotypes: Isotypes, edge: float, basis: Basis) -
 
 
 def spread_of(modes: Sequence[Mode]) -> Float[np.ndarray, "k k"]:
-    """Covariance about the first mode, with what the others differ by."""
+    """Return the covariance about the first mode, including the distances to the others."""
     logs = np.array([mode.log_weight for mode in modes]) / _FLATTEN
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
@@ -67,12 +68,12 @@ def refine_modes(
     modes: Sequence[Mode],
     widths: Sequence[float] = (1.0,),
 ) -> Refined:
-    """Refine every mode on its own and take the one that the lines make the most probable; the covariance reaches to the others.
+    """Refine every mode and return that of highest evidence; the covariance includes the others.
 
     Args:
         model, areas, sigma: as of `refine_coefficients`.
-        modes: to begin with.
-        widths: factors on the standard deviations of each, equally likely before the lines are seen.
+        modes: modes to start from.
+        widths: trial factors on the standard deviations of each, with equal prior weights.
     """
     found = [
         refine_coefficients(model, areas, sigma, mode.c, mode.covariance * width**2)._replace(width=float(width))

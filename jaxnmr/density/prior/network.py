@@ -1,4 +1,4 @@
-"""From lines and composition to coefficients: a normal distribution whose covariance is of low rank plus a diagonal."""
+"""Network from lines and composition to coefficients: normal with a low-rank plus diagonal covariance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jaxtyping import Float
 
 from ...typing import Array
 
-# relative to the strongest line, what is added before logarithms are taken
+# added before taking logarithms, relative to the strongest line
 _FLOOR = 1e-3
-# what composition is given, in the order of the numbers that stand for it
+# kinds of composition given, in the order of their codes
 KNOWN = ("full", "elements", "none")
 
 
@@ -23,9 +23,9 @@ class Normal(NamedTuple):
 
     Attributes:
         mean: ``(*n, K)``.
-        low: ``(*n, r)`` standard deviations along the columns of ``W``, which all crystals share.
+        low: ``(*n, r)`` standard deviations along the columns of ``W``, which is common to all crystals.
         own: ``(*n, K)``.
-        directions: ``(K, r)`` the columns.
+        directions: ``(K, r)`` columns of ``W``.
     """
 
     mean: Array
@@ -34,7 +34,7 @@ class Normal(NamedTuple):
     directions: Array
 
     def negative_log_likelihood(self, c: Float[Array, "*n k"]) -> Float[Array, "*n"]:
-        """Of coefficients, without the constant; by the matrix of size ``r`` that carries the low rank."""
+        """Return the negative log-likelihood of coefficients without its constant, via a matrix of size ``r``."""
         apart = (c - self.mean) / self.own
         scaled = self.directions * self.low[..., None, :] / self.own[..., :, None]
         inner = jnp.swapaxes(scaled, -1, -2) @ scaled + jnp.eye(self.low.shape[-1])
@@ -46,12 +46,12 @@ class Normal(NamedTuple):
 
 
 class CoefficientNetwork(nn.Module):
-    """Layers with residuals, one head for the mean and one for the covariance.
+    """Residual layers, with one head for the mean and one for the covariance.
 
     Attributes:
         size: number of coefficients.
-        rank: of the low-rank part.
-        width, depth: of the layers.
+        rank: rank of the low-rank part.
+        width, depth: size of the layers.
     """
 
     size: int
@@ -65,7 +65,7 @@ class CoefficientNetwork(nn.Module):
         for _ in range(self.depth):
             h = h + nn.gelu(nn.Dense(self.width)(h))
         mean = nn.Dense(self.size, kernel_init=nn.initializers.normal(0.005))(h)
-        # the covariance must not bend what the mean is made from
+        # gradients of the covariance must not change the features of the mean
         spread = nn.Dense(self.rank + self.size, kernel_init=nn.initializers.normal(0.005))(jax.lax.stop_gradient(h))
         low, own = jnp.split(spread, [self.rank], axis=-1)
         start = np.eye(self.size, self.rank, dtype=np.float32)
@@ -80,14 +80,14 @@ def features(
     known: Any,
     edge: Float[Array, "*n"],
 ) -> Float[Array, "*n f"]:
-    """What the network sees, traceable.
+    """Return the input features of the network (traceable).
 
     Args:
-        areas: of lines, on any scale.
-        pattern: 1 where they are given, 0 where not.
-        composition: atom fractions; only which are positive counts where ``known`` is 1, nothing where it is 2.
-        known: integers, places among `KNOWN`.
-        edge: of the cell, Å.
+        areas: areas of lines, on any scale.
+        pattern: 1 where areas are given, else 0.
+        composition: atom fractions; only their signs are used where ``known`` is 1, nothing where it is 2.
+        known: integers, indices of `KNOWN`.
+        edge: edge of the cell, Å.
     """
     there = pattern[..., None]
     relative = areas / (areas.sum(-1, keepdims=True) + 1e-30)

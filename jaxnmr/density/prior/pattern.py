@@ -1,4 +1,4 @@
-"""The lines of a measured powder as a prior takes them: areas on its own reflections, whatever the wavelength (host)."""
+"""Lines of a measured powder as input of a prior: areas on its reflections, independent of the wavelength (host)."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,18 +11,18 @@ from ...errors import ConventionError, DataError, ParameterError, ShapeError
 from ...typing import Numbers
 from .data import LineNoise, LineSet
 
-# relative, by which the 1/d of a line may differ from that of its reflections
+# largest relative deviation of the 1/d of a line from that of its reflections
 _SAME_LINE = 2e-3
 
 
 @dataclass(frozen=True)
 class LinePattern:
-    """Areas of the lines of a cubic cell, corrected: proportional to the sum of ``|F|²`` over all reflections of a line.
+    """Corrected line areas of a cubic cell: proportional to the sum of ``|F|²`` over all reflections of a line.
 
     Attributes:
-        edge: of the cell, Å.
+        edge: edge of the cell, Å.
         d_star: ``1/d`` of the lines, 1/Å.
-        areas: on any scale, none negative.
+        areas: areas on any scale, none negative.
         sigma: their standard deviations.
     """
 
@@ -33,16 +33,16 @@ class LinePattern:
 
     @classmethod
     def create(cls, edge: float, d_star: Numbers, areas: Numbers, sigma: Numbers | None = None) -> Self:
-        """Check lines.
+        """Check and store lines.
 
         Args:
-            edge: of the cubic cell, Å.
-            d_star, areas, sigma: as of the class; without ``sigma`` that of `LineNoise`.
+            edge: edge of the cubic cell, Å.
+            d_star, areas, sigma: as of the class; by default ``sigma`` is that of `LineNoise`.
 
         Raises:
-            ShapeError: not one area and deviation for each line.
-            ParameterError: an edge that is not positive.
-            DataError: areas that are negative or not finite, all zero, or deviations that are not positive.
+            ShapeError: there is not one area and deviation per line.
+            ParameterError: the edge is not positive.
+            DataError: areas are negative, not finite or all zero, or deviations are not positive.
         """
         q, values = np.asarray(d_star, dtype=float), np.asarray(areas, dtype=float)
         if q.ndim != 1 or values.shape != q.shape:
@@ -69,17 +69,18 @@ class LinePattern:
         cls, edge: float, two_theta: Numbers, areas: Numbers, wavelength: float, *, sigma: Numbers | None = None,
         polarization: float = 0.5,
     ) -> Self:  # fmt: skip
-        """Lines as a diffractometer gives them, with Lorentz and polarisation factors in them, which are divided out.
+        """Make lines from diffractometer data by dividing out Lorentz and polarisation factors.
 
         Args:
-            edge: Å.
+            edge: edge of the cell, Å.
             two_theta: degrees.
-            areas, sigma: below the lines, as measured.
+            areas, sigma: integrated intensities as measured, and their deviations.
             wavelength: Å.
-            polarization: fraction of the beam polarised out of the plane of diffraction.
+            polarization: fraction of the beam polarised perpendicular to the plane of diffraction.
 
         Raises:
-            ParameterError: angles outside 0 to 180 degrees, or a wavelength that is not positive; and as :meth:`create`.
+            ParameterError: an angle is outside 0 to 180 degrees, or the wavelength is not positive; further as
+                :meth:`create`.
         """
         angles = np.asarray(two_theta, dtype=float)
         if not wavelength > 0.0 or not ((angles > 0.0) & (angles < 180.0)).all():
@@ -92,10 +93,10 @@ class LinePattern:
         return cls.create(edge, d_star, np.asarray(areas, dtype=float) / factor, deviations)
 
     def on(self, lines: LineSet) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]]:
-        """Areas and deviations of the lines of a prior; others are left out.
+        """Return areas and deviations of the lines of a prior; other lines are left out.
 
         Raises:
-            ConventionError: a pattern without some of them.
+            ConventionError: the pattern lacks some of them.
         """
         wanted = np.sqrt(lines.squares) / self.edge
         apart = np.abs(self.d_star[None] - wanted[:, None])

@@ -1,4 +1,4 @@
-"""Coefficients made to agree with a pattern: Gauss-Newton on its lines with what the prior says as the other observations (host)."""
+"""Refinement of coefficients against a pattern: Gauss-Newton on its lines with a normal prior (host)."""
 
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ class LineModel(NamedTuple):
     """Areas of lines as a function of coefficients: ``sum over a line of v²`` with ``v = first + second @ c``.
 
     Attributes:
-        first: ``(m,)`` parts of waves, real and imaginary, of the mean.
-        second: ``(m, K)`` of the functions.
-        summing: ``(lines, m)`` which belong to which line.
+        first: ``(m,)`` real and imaginary parts of the waves of the mean.
+        second: ``(m, K)`` those of the functions.
+        summing: ``(lines, m)`` assignment of waves to lines.
     """
 
     first: Float[np.ndarray, " m"]
@@ -26,7 +26,7 @@ class LineModel(NamedTuple):
 
     @classmethod
     def plan(cls, basis: Basis, lines: LineSet) -> "LineModel":
-        """Made once for all crystals."""
+        """Make the model, which is common to all crystals."""
         inside, line = lines.rows(basis.waves)
         rows = np.concatenate([inside, inside + len(basis.waves.hkl)])
         summing = np.zeros((len(lines.squares), len(rows)))
@@ -34,26 +34,27 @@ class LineModel(NamedTuple):
         return cls(basis.mean[rows], basis.vectors[rows], summing)
 
     def areas(self, c: Float[np.ndarray, " k"]) -> Float[np.ndarray, " lines"]:
-        """e²/Å⁶."""
+        """Return areas, e²/Å⁶."""
         return self.summing @ (self.first + self.second @ c) ** 2
 
     def areas_and_derivatives(self, c: Float[np.ndarray, " k"]) -> tuple[np.ndarray, Float[np.ndarray, "lines k"]]:
-        """Areas and their derivatives by the coefficients."""
+        """Return areas and their derivatives by the coefficients."""
         v = self.first + self.second @ c
         return self.summing @ v**2, 2.0 * (self.summing @ (v[:, None] * self.second))
 
 
 class Refined(NamedTuple):
-    """What a refinement found.
+    """Result of a refinement.
 
     Attributes:
         c: coefficients.
-        covariance: of the posterior, of a linear problem exactly.
-        scale: of the observed areas over the calculated ones.
-        misfit_before, misfit: root mean square of residuals of lines in their standard deviations, at the best scale for the first.
+        covariance: posterior covariance; exact for a linear problem.
+        scale: observed areas over calculated ones.
+        misfit_before, misfit: root mean square of line residuals in standard deviations; the first at its best scale.
         r_before, r: ``sum |sqrt(I_o) - sqrt(I_c)| / sum sqrt(I_o)``.
-        steps: taken.
-        log_evidence: how probable the lines are with this prior, up to a constant of the lines; of a linear problem exactly.
+        steps: number of steps taken.
+        log_evidence: log evidence of the lines with this prior, up to a constant of the lines; exact for a linear
+            problem.
         width: factor on the standard deviations of the prior.
     """
 
@@ -79,20 +80,20 @@ def refine_coefficients(
     scale: float | None = None,
     steps: int = 20,
 ) -> Refined:
-    """The most probable coefficients given a pattern of unknown scale and a normal prior.
+    """Find the most probable coefficients given a pattern of unknown scale and a normal prior.
 
-    Residuals are differences of square roots of areas, which are nearly linear in the coefficients, in their standard deviations
-    ``sigma/(2 sqrt(I))``; noise makes those of absent lines finite.
+    Residuals are differences of square roots of areas, which are nearly linear in the coefficients, divided by their
+    standard deviations ``sigma/(2 sqrt(I))``; noise keeps those of absent lines finite.
 
     Args:
-        model: of the lines.
-        areas, sigma: observed.
-        mean, covariance: of the prior.
-        scale: of the observed areas over the calculated ones; found, too, when not given.
-        steps: at most.
+        model: model of the lines.
+        areas, sigma: observed areas and their deviations.
+        mean, covariance: mean and covariance of the prior.
+        scale: observed areas over calculated ones; refined if not given.
+        steps: largest number of steps.
     """
     factor = np.linalg.cholesky(covariance)
-    # keeps the square roots of absent lines from being steeper than noise lets them be
+    # bounds the slope of the square roots of absent lines to what the noise warrants
     lift = sigma.min()
     observed = np.sqrt(areas + lift)
     deviation = sigma / (2.0 * observed)

@@ -1,4 +1,4 @@
-"""Training of a prior: a basis, then a network with fresh noise and compositions left out at random; it goes on where it stopped (host)."""
+"""Training of a prior: a basis, then a network with fresh noise and randomly masked compositions; resumable (host)."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from .waves import Sample, WaveSet, in_batches
 STATE, LOG = "training.safetensors", "log.jsonl"
 _STATE_KEY = "jaxnmr-density-prior-training"
 _NOISE = LineNoise()
-# part of the mean over steps that the newest one has
+# smallest weight of the newest step in the running mean of the network weights
 _FORGET = 0.002
-# of the covariance's loss, which is of one in so many crystals: it costs more than that of the mean
+# weight of the covariance loss, and the fraction (one in so many) of crystals it is evaluated for: it costs more than
+# the loss of the mean
 _SPREAD_WEIGHT, _ONE_IN = 0.02, 4
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a prior is trained.
+    """Settings of the training of a prior.
 
     Attributes:
         size: number of functions of the basis.
         waves, lines: largest ``h² + k² + l²`` of the density and of the pattern.
-        rank, width, depth: of the network.
-        epochs, batch, rate, decay: of AdamW, with a rate that falls as a cosine.
-        elements_only, no_composition, no_pattern: parts of what is seen in training.
-        noise: of the lines.
-        atoms: of the densities.
-        basis_crystals: as many make the basis.
-        seed: of all that is random.
+        rank, width, depth: size of the network.
+        epochs, batch, rate, decay: settings of AdamW, with a cosine schedule of the learning rate.
+        elements_only, no_composition, no_pattern: fractions of the training examples with such reduced input.
+        noise: noise of the lines.
+        atoms: electrons of the densities.
+        basis_crystals: number of crystals used for the basis.
+        seed: random seed.
     """
 
     size: int = 240
@@ -77,7 +78,7 @@ class Recipe:
 
 
 class Epoch(NamedTuple):
-    """Losses of an epoch, of crystals trained with and of those held out: mean squared errors of coefficients, ``(e/Å³)²``."""
+    """Losses of an epoch for training and held-out crystals: mean squared errors of coefficients, ``(e/Å³)²``."""
 
     epoch: int
     epochs: int
@@ -86,10 +87,10 @@ class Epoch(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Crystals as the network meets them.
+    """Crystals as input of the network.
 
     Attributes:
-        areas: ``(n, lines)`` without noise.
+        areas: ``(n, lines)`` noise-free areas.
         composition: ``(n, elements)`` atom fractions.
         edge: ``(n,)`` Å, the cube root of the volume.
         coefficients: ``(n, K)``.
@@ -102,7 +103,7 @@ class Prepared(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A trained network with all that it needs; see `DensityPrior`."""
+    """A trained network with its basis and normalisation; see `DensityPrior`."""
 
     basis: Basis
     network: CoefficientNetwork
@@ -117,9 +118,9 @@ class Trained(NamedTuple):
 def prepare(
     samples: Sequence[Sample], basis: Basis, lines: LineSet, elements: Sequence[str], atoms: AtomKind = "valence"
 ) -> Prepared:
-    """Lines, fractions and coefficients of crystals, without keeping their densities."""
+    """Calculate lines, fractions and coefficients of crystals, without keeping their densities."""
     areas, coefficients = [], []
-    # one by one, the functions would be read from memory again for each crystal
+    # in batches: one by one, the functions would be read from memory for each crystal
     for vectors in in_batches(samples, basis.waves, atoms=atoms):
         areas.append(lines.areas(vectors, basis.waves))
         coefficients.append(basis.coefficients(vectors))
@@ -137,19 +138,19 @@ def train(
     progress: Callable[[Epoch], None] | None = None,
     stop_after: int | None = None,
 ) -> Trained:
-    """Train on crystals, each in the pose it is to be predicted in.
+    """Train on crystals, each in its standard pose.
 
     Args:
-        samples, held_out: crystals that are trained with, and those that say which epoch was best.
-        recipe: how.
-        basis: one that was made before; principal components of the samples otherwise.
-        folder: where the state is written after every epoch, and read from if it is there: the numbers become those of a training
-            that was never stopped.
-        progress: called after each epoch.
-        stop_after: epochs after which to stop before the end.
+        samples, held_out: training crystals, and held-out crystals that select the best epoch.
+        recipe: settings.
+        basis: a basis made before; by default principal components of the samples.
+        folder: folder for checkpoints after every epoch; an existing one is resumed, with the same results as an
+            uninterrupted training.
+        progress: callback after each epoch.
+        stop_after: number of epochs after which to stop early.
 
     Raises:
-        DataError: a training that diverges, or a folder that holds another one.
+        DataError: the training diverges, or the folder holds a different one.
     """
     rng = np.random.default_rng(recipe.seed)
     waves, lines = WaveSet.within(recipe.waves), LineSet.within(recipe.lines)
@@ -174,7 +175,7 @@ def fit_network(
     progress: Callable[[Epoch], None] | None = None,
     stop_after: int | None = None,
 ) -> Trained:
-    """The network alone; arguments as of :func:`train`."""
+    """Train only the network; arguments as of :func:`train`."""
     network = CoefficientNetwork(basis.size, min(recipe.rank, basis.size), recipe.width, recipe.depth)
     unit = float(basis.scale[0]) / 4.0
     areas, composition, edge, target = (
@@ -184,7 +185,7 @@ def fit_network(
     given = jnp.ones(len(edge), jnp.float32)
     plain = np.asarray(features(areas, given, composition, np.zeros(len(edge), np.int32), edge))
     centre, spread = plain.mean(axis=0), plain.std(axis=0) + 1e-3
-    # flags and what is left out must be told from what is rare
+    # flags and masked values must be distinguishable from rare ones
     spread = np.maximum(spread, 0.05)
     per_epoch = max(len(edge) // recipe.batch, 1)
     batch = min(recipe.batch, len(edge))
@@ -196,7 +197,7 @@ def fit_network(
     floor, relative = recipe.noise.floor, recipe.noise.relative
 
     def error(found: Normal, c: Any) -> tuple[Any, Any]:
-        """Squared distance of the nearest pose, and that pose."""
+        """Return the squared distance of the nearest pose, and that pose."""
         posed = signs[:, None] * c
         distance = ((found.mean - posed) ** 2).sum(-1)
         nearest = distance.argmin(0)

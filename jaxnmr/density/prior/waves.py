@@ -1,8 +1,8 @@
 """Densities of crystals as real vectors of their waves, the coordinates in which the prior is learned (host).
 
-All crystals of a kind share the reflections, whatever the size of their cells. A vector holds ``sqrt(n) F(h)/V``, real parts first, of one
-``h`` of every set of ``n`` that mirrors and Friedel's law make equal: the square of its length is the mean of ``rho²`` over the
-cell, so that lengths in waves are those on any grid.
+All crystals of a type share the reflections, whatever the size of their cells. A vector holds ``sqrt(n) F(h)/V``, real
+parts first, of one ``h`` of every set of ``n`` that are equivalent by mirrors and Friedel's law: its squared length is
+the mean of ``rho²`` over the cell, so distances between vectors are those on any grid.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from ..shapes import AtomKind, atom_gaussians
 
 
 class Sample(NamedTuple):
-    """A crystal with all its atoms: six numbers of a cell (Å, degrees), elements, fractional coordinates ``(atoms, 3)``."""
+    """A crystal with all its atoms: cell parameters (Å, degrees), elements, fractional coordinates ``(atoms, 3)``."""
 
     cell: tuple[float, ...]
     elements: tuple[str, ...]
@@ -26,22 +26,22 @@ class Sample(NamedTuple):
 
 
 class WaveSet(NamedTuple):
-    """Reflections up to what mirrors perpendicular to b and c and Friedel's law make equal.
+    """Reflections, unique under mirrors perpendicular to b and c and Friedel's law.
 
     Attributes:
         hkl: ``(m, 3)`` one of every set, no index negative.
-        count: how many are equal.
+        count: number of equivalents.
     """
 
     hkl: Int[np.ndarray, "m 3"]
-    count: Int[np.ndarray, " m"]  # type: ignore[assignment]  # nobody asks this tuple how often something is in it
+    count: Int[np.ndarray, " m"]  # type: ignore[assignment]  # overrides tuple.count, which is not used here
 
     @classmethod
     def within(cls, largest: int) -> "WaveSet":
-        """All with ``h² + k² + l² <= largest``.
+        """List all reflections with ``h² + k² + l² <= largest``.
 
         Raises:
-            ParameterError: none but the mean.
+            ParameterError: there is none but the mean.
         """
         if largest < 1:
             raise ParameterError(f"the largest h² + k² + l² is {largest}; expected 1 or more")
@@ -56,17 +56,17 @@ class WaveSet(NamedTuple):
         return (self.hkl**2).sum(axis=1)
 
     def vector(self, rho: Complex[np.ndarray, "*n m"]) -> Float[np.ndarray, "*n 2m"]:
-        """Waves ``F/V`` as real vectors."""
+        """Convert waves ``F/V`` to real vectors."""
         scaled = rho * np.sqrt(self.count)
         return np.concatenate([scaled.real, scaled.imag], axis=-1)
 
     def waves(self, vector: Float[np.ndarray, "*n 2m"]) -> Complex[np.ndarray, "*n m"]:
-        """The inverse of :meth:`vector`."""
+        """Return the inverse of :meth:`vector`."""
         re, im = np.split(np.asarray(vector), 2, axis=-1)
         return (re + 1j * im) / np.sqrt(self.count)
 
     def at(self, rho: Complex[np.ndarray, "*n m"], hkl: Int[np.ndarray, "k 3"]) -> Complex[np.ndarray, "*n k"]:
-        """Waves at any reflections; zero for those that are not in the set."""
+        """Return waves at any reflections; zero for those not in the set."""
         wanted = np.asarray(hkl, dtype=int).reshape(-1, 3)
         size = int(self.hkl.max()) + 1
         place = np.full((size,) * 3, -1)
@@ -78,7 +78,7 @@ class WaveSet(NamedTuple):
         return np.where(wanted[:, 0] < 0, np.conj(found), found)
 
     def on_grid(self, rho: Complex[np.ndarray, "*n m"], shape: tuple[int, int, int]) -> Float[np.ndarray, "*n a b c"]:
-        """The sum of the waves on a grid; those that it cannot hold are left out."""
+        """Sum the waves on a grid; those that it cannot hold are left out."""
         n1, n2, n3 = shape
         held = (2 * self.hkl < np.array(shape)).all(axis=1)
         h, k, l = self.hkl[held].T
@@ -93,7 +93,7 @@ class WaveSet(NamedTuple):
     def at_points(
         self, rho: Complex[np.ndarray, "*n m"], points: Float[np.ndarray, "p 3"]
     ) -> Float[np.ndarray, "*n p"]:
-        """The sum of the waves at fractional coordinates."""
+        """Sum the waves at fractional coordinates."""
         x = np.asarray(points, dtype=float).reshape(-1, 3)
         angles = 2.0 * np.pi * x[:, :1] * self.hkl[:, 0]
         even = np.cos(2.0 * np.pi * x[:, 1:2] * self.hkl[:, 1]) * np.cos(2.0 * np.pi * x[:, 2:] * self.hkl[:, 2])
@@ -102,11 +102,11 @@ class WaveSet(NamedTuple):
 
 
 def superposed_waves(sample: Sample, waves: WaveSet, atoms: AtomKind = "valence") -> Complex[np.ndarray, " m"]:
-    """``F/V`` of free atoms at rest, e/Å³, as their mean over the mirrors.
+    """Return ``F/V`` of free atoms at rest, e/Å³, averaged over the mirrors.
 
     Raises:
-        ConventionError: an element without such an atom.
-        ShapeError: not as many elements as coordinates.
+        ConventionError: an element has no such atom.
+        ShapeError: numbers of elements and coordinates differ.
     """
     xyz, cell = np.asarray(sample.xyz, dtype=float), np.asarray(sample.cell, dtype=float)
     if xyz.shape != (len(sample.elements), 3):
@@ -132,13 +132,13 @@ def superposed_waves(sample: Sample, waves: WaveSet, atoms: AtomKind = "valence"
 
 
 def vectors_of(samples: Iterable[Sample], waves: WaveSet, atoms: AtomKind = "valence") -> Iterator[np.ndarray]:
-    """Vectors of crystals, one after the other."""
+    """Iterate over vectors of crystals."""
     return (waves.vector(superposed_waves(sample, waves, atoms)) for sample in samples)
 
 
 def in_batches(
     samples: Sequence[Sample], waves: WaveSet, size: int = 500, atoms: AtomKind = "valence"
 ) -> Iterator[np.ndarray]:
-    """Vectors of crystals in batches ``(size or less, 2m)``: all of them at once would not fit into memory."""
+    """Iterate over batches of vectors, ``(size or less, 2m)``: all of them at once would not fit into memory."""
     for start in range(0, len(samples), size):
         yield np.stack(list(vectors_of(samples[start : start + size], waves, atoms)))

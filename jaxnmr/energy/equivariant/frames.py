@@ -75,7 +75,8 @@ class Frames:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise ParseError(path, None, f"is no trajectory with labels: {type(error).__name__} {error}") from error
         lattices = np.array([np.asarray(lattice(cell)) for cell in cells])
-        return cls(elements, lattices, xyz @ lattices, *labels, about)
+        energy, forces, stress = labels
+        return cls(elements, lattices, xyz @ lattices, energy, forces, stress, about)
 
 
 @dataclass(frozen=True, eq=False)

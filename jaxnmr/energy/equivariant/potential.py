@@ -62,7 +62,7 @@ class NetworkPotential(Struct):
         ]
         reference = np.broadcast_to(np.asarray(reference, dtype=np.float64), (len(config.species),))
         return cls(
-            weights=jax.tree.unflatten(structure, weights), scale=np.float32(scale), reference=reference, environments={},
+            weights=jax.tree.unflatten(structure, weights), scale=np.asarray(scale, dtype=np.float32), reference=reference, environments={},
             config=config, about="{}",
         )  # fmt: skip
 
@@ -130,7 +130,8 @@ class NetworkPotential(Struct):
         """Energy of every atom of a graph, eV (traceable); what single atoms have means something in their sum alone."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         cast = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(dtype), tree)
-        found = Network(self.config).apply(cast(self.weights), graph)[ENERGY][:, 0]  # type: ignore[index]
+        predicted: Any = Network(self.config).apply(cast(self.weights), graph)
+        found = predicted[ENERGY][:, 0]
         return cast(self.scale) * found + cast(self.reference)[jnp.asarray(graph.nodes["species"])]
 
     def scalars(self, graph: jraph.GraphsTuple) -> Float[Array, "nodes features"]:

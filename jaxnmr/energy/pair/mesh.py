@@ -13,6 +13,7 @@ silica (a test compares).
 """
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -135,7 +136,7 @@ def _smooth(least: int) -> int:
 
 def _splines(x: Float[Array, "*n"], order: int) -> Float[Array, "*n order"]:
     """Cardinal B-splines at ``x + k``, k = 0 ... order - 1, of x between 0 and 1."""
-    rows = [x, 1.0 - x]
+    rows: list[Any] = [x, 1.0 - x]
     for n in range(3, order + 1):
         below = [None, *rows, None]
         rows = [

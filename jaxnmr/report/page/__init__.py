@@ -1,4 +1,4 @@
-"""``report.html``: one page with plots to zoom into and structures to turn, which needs neither network nor other files."""
+"""``report.html``: a self-contained page with zoomable plots and rotatable structures, usable offline."""
 
 from .write import MISSING, page_possible, write_page
 

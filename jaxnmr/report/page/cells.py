@@ -1,4 +1,4 @@
-"""Structures of a page: atoms of a cell with those that complete coordinations, bonds, cell edges."""
+"""Structures of a page: atoms of a cell with those that complete coordination polyhedra, bonds, cell edges."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ...crystal import Crystal
 
 _ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"))
-# atoms within this of a face of the cell, as a fraction, are drawn on both sides
+# atoms within this fractional distance of a face of the cell are drawn on both sides
 _FACE = 2e-3
-# bonds of one length are equal to this, Å
+# bonds of one length agree to this, Å
 _SAME = 2e-3
 # larger cells are drawn without the atoms around them
 _MANY = 1500
 
 
 def page_cell(name: str, crystal: Crystal) -> dict[str, Any]:
-    """A structure as plain values: Cartesian coordinates in Å."""
+    """Return a structure as plain values: Cartesian coordinates in Å."""
     lattice = np.asarray(crystal.lattice(), dtype=float)
     site, frac = _atoms(crystal)
     inside = np.all((frac > -_FACE) & (frac < 1.0 + _FACE), axis=1)
@@ -34,7 +34,7 @@ def page_cell(name: str, crystal: Crystal) -> dict[str, Any]:
     drawn = inside.copy()
     if inside.sum() <= _MANY:
         for a, b in pairs:
-            # coordinations of cations are complete
+            # coordination polyhedra of cations are complete
             drawn[b] |= inside[a] and not anion[site[a]]
             drawn[a] |= inside[b] and not anion[site[b]]
     place = np.cumsum(drawn) - 1
@@ -61,7 +61,7 @@ def page_cell(name: str, crystal: Crystal) -> dict[str, Any]:
 
 
 def _atoms(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
-    """Sites ``(n,)`` and fractional coordinates ``(n, 3)`` of the atoms of the cell and of one cell around it."""
+    """Return sites ``(n,)`` and fractional coordinates ``(n, 3)`` of atoms in the cell and one cell around it."""
     full = crystal.expand()
     frac = np.asarray(full.fractional, dtype=float)
     frac = frac - np.floor(frac + _FACE)
@@ -75,7 +75,7 @@ def _atoms(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bonds(crystal: Crystal, site: np.ndarray, frac: np.ndarray, inside: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of atoms, one of them in the cell, that are bonded: those whose distance is in the table of bonds."""
+    """List bonded pairs of atoms, one of them in the cell: those whose distance is in the table of bonds."""
     lengths: dict[tuple[int, int], list[float]] = {}
     plan = plan_bonds(crystal)
     for (first, second), row in zip(plan.pairs, plan.table(crystal), strict=True):

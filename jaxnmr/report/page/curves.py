@@ -1,4 +1,4 @@
-"""Curves of a page: patterns with their reflections, spectra with their sites, others; numbers as they are plotted."""
+"""Curves of a page: patterns with reflections, spectra with sites, others; numbers as plotted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _X, _Y, _SIGMA = 8, 6, 4
 def page_curves(
     evidence: Mapping[str, Evidence], statistics: Mapping[str, Statistics], asked: Asked
 ) -> list[dict[str, Any]]:
-    """Every curve of a result as plain values; ``statistics`` may be without some of them."""
+    """Return every curve of a result as plain values; ``statistics`` may lack some of them."""
     files = {curve.name: curve.file for curve in asked.curves}
     out = []
     for name, shown in evidence.items():
@@ -41,7 +41,7 @@ def page_curves(
 
 
 def rounded(values: Any, digits: int = _Y) -> list[float | None]:
-    """Numbers with so many significant digits; ``None`` for what is not finite."""
+    """Round to this number of significant digits; ``None`` for values that are not finite."""
     array = np.asarray(values, dtype=float)
     return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in array.tolist()]
 
@@ -79,7 +79,7 @@ def _profile(shown: Profile) -> dict[str, Any]:
 
 
 def _breaks(shown: Profile) -> list[int]:
-    """Indices of points before which no line is to be drawn: behind what was left out."""
+    """Return indices of points before which the line is interrupted: after excluded regions."""
     x, regions = shown.axis.values, shown.regions
     gaps = [*shown.excluded, *((a[1], b[0]) for a, b in pairwise(regions) if b[0] > a[1])]
     places = (int(np.searchsorted(x, 0.5 * (low + high))) for low, high in gaps)
@@ -87,7 +87,7 @@ def _breaks(shown: Profile) -> list[int]:
 
 
 def _background_parts(shown: PatternEvidence) -> list[dict[str, Any]]:
-    """What is added to the polynomial of the background, each on it alone; the page adds the background itself."""
+    """Return the contributions added to the polynomial background, each alone; the page adds the polynomial itself."""
     others = -sum(shown.background_parts.values(), np.zeros_like(shown.background))
     return [
         {"name": name, "y": rounded(others + part), "colour": BACKGROUND}

@@ -1,4 +1,4 @@
-"""The page as one file: numbers, script, style and the library that draws, compressed."""
+"""The page as one file: numbers, script, style and plotting library, compressed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIVE = "live.js"
 
 
 def page_possible() -> bool:
-    """Whether the library that draws is there."""
+    """Return whether the plotting library is installed."""
     return find_spec("plotly") is not None
 
 
@@ -38,11 +38,11 @@ def write_page(
     """Write the page of a finished refinement.
 
     Args:
-        fit: the result.
-        path: where to.
-        record: of the result.
-        asked: what the run file says of data files.
-        tables: below the plots.
+        fit: result of the refinement.
+        path: output file.
+        record: record of the result.
+        asked: report settings of the run file.
+        tables: tables below the plots.
     """
     result = record["result"]
     summary = (
@@ -61,7 +61,7 @@ def write_page(
 
 
 def page_course(steps: Sequence[StepInfo]) -> list[dict[str, Any]]:
-    """Steps as plain values."""
+    """Return steps as plain values."""
     return [
         {
             "step": s.step,
@@ -83,7 +83,7 @@ def html(
     live: bool = False,
     pictures: Sequence[tuple[str, bytes]] = (),
 ) -> str:
-    """The text of a page; one that is ``live`` asks the file `LIVE` beside it for what is new. Pictures are captions and PNG files."""
+    """Return the HTML of a page; a ``live`` one polls the file `LIVE` beside it. Pictures: captions and PNG files."""
     part = lambda name: (resources.files(__package__) / name).read_text(encoding="utf-8")
     text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return f"""<!DOCTYPE html>
@@ -123,5 +123,5 @@ def _library() -> str:
 
 
 def _compressed(text: str) -> str:
-    # without the time, so that the same content makes the same file
+    # without a time stamp, so that equal content gives equal files
     return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()

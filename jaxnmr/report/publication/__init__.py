@@ -1,4 +1,4 @@
-"""What of a refinement goes into a paper and its supplement: a CIF with structures and data, and tables."""
+"""Files for a paper and its supplement: a CIF with structures and data, and tables."""
 
 from .document import write_publication
 from .tables import PaperTable, paper_tables

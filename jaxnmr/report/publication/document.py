@@ -1,4 +1,4 @@
-"""``publication.cif``: structures, patterns, reflections and how all was refined, in names of the core and powder dictionaries of CIF."""
+"""``publication.cif``: structures, patterns, reflections and refinement in core and powder CIF dictionary names."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ _WHAT = {
 def write_publication(fit: RefinementResult, path: Path, record: dict[str, Any], asked: Asked) -> Path:
     """Write the CIF.
 
-    One phase and one pattern share a data block. Otherwise there are a block for all, one for every phase and one for every pattern,
-    which name each other by ``_pd_block_id``.
+    One phase and one pattern share a data block. Otherwise there is a common block, one per phase and one per pattern,
+    linked by ``_pd_block_id``.
 
     Args:
-        fit: the result, with a phase at least.
-        path: where to.
-        record: of the result, with its title and date.
-        asked: what the run file says of data files.
+        fit: result with at least one phase.
+        path: output file.
+        record: record of the result, with its title and date.
+        asked: report settings of the run file.
     """
     document, rows = CifDocument(), {row["name"]: row for row in parameter_rows(fit)}
     together = len(fit.crystals) == 1 and len(fit.patterns) <= 1
     blocks: dict[str, CifBlock] = {}
 
     def block(key: str, name: str) -> CifBlock:
-        # a block of one phase and its pattern is made once
+        # a block of one phase and its pattern is written only once
         if "all" in blocks and together:
             return blocks["all"]
         blocks[key] = document.block(name)
@@ -90,7 +90,7 @@ def write_publication(fit: RefinementResult, path: Path, record: dict[str, Any],
 
 
 def _left_open(document: CifDocument) -> list[str]:
-    """A line for every item that is left to fill in, once."""
+    """List the items left to be filled in, each once."""
     tags = dict.fromkeys(tag for block in document.blocks for tag in block.unknown)
     lines: list[str] = []
     for start, what in _WHAT.items():

@@ -1,4 +1,4 @@
-"""Items of one pattern: instrument, model, agreement, points and reflections."""
+"""CIF items of one pattern: instrument, model, agreement, points and reflections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...terms.pattern_evidence import Reflections
 
 Rows = Mapping[str, dict[str, Any]]
-# a wavelength is that of a tube when it agrees with a line of one to this fraction
+# a wavelength is assigned to an X-ray tube if it agrees with an emission line to this fraction
 _NEAR = 3e-4
 _STATED = (
     ("U", "V", "W", "X", "Y", "Z", "shl"),
@@ -29,7 +29,7 @@ _STATED = (
 )
 _OF_POSITIONS = ("zero", "displacement", "transparency", "displace_x", "displace_y")
 _OF_INTENSITIES = ("ratio", "polarization", "monochromator", "roughness_a", "roughness_b", "absorption")
-# values that change nothing are not zero
+# parameters with a neutral value other than zero
 _NEUTRAL = ("roughness_a",)
 _WORDS = {
     "shl": "(S+H)/L", "size": "size / µm", "size_along": "size along the axis / µm", "size_mix": "Lorentzian part of size", "strain": "strain / 1e-6",
@@ -53,12 +53,12 @@ def add_pattern(
     """Add a pattern.
 
     Args:
-        block: to write to.
-        fit, name: the result, and the histogram.
-        rows: of parameters by name.
-        record: of the result.
-        asked: for the name of the data file.
-        of_phases: ``_pd_block_id`` of every phase, where they stand in blocks of their own.
+        block: block to write to.
+        fit, name: the result, and the name of the histogram.
+        rows: rows of parameters by name.
+        record: record of the result.
+        asked: report settings, for the name of the data file.
+        of_phases: ``_pd_block_id`` of every phase, if phases have separate blocks.
     """
     data, s = fit.patterns[name], cast("ProfileStatistics", fit.statistics[name])
     i = data.experiment.instrument
@@ -93,14 +93,14 @@ def add_pattern(
 
 
 def r_factor(r: Reflections) -> float:
-    """``Σ m ||F_obs| − |F_calc|| / Σ m |F_obs|`` over reflections."""
+    """Return ``Σ m ||F_obs| − |F_calc|| / Σ m |F_obs|`` over reflections."""
     observed, calculated = (np.sqrt(np.maximum(f2, 0.0)) for f2 in (r.f2_obs, r.f2_calc))
     total = float(np.sum(r.multiplicity * observed))
     return float(np.sum(r.multiplicity * np.abs(observed - calculated))) / total if total > 0 else float("nan")
 
 
 def wavelengths_of(i: Instrument, rows: Rows, name: str) -> list[str]:
-    """Wavelengths in Å, with uncertainties where they were refined."""
+    """List wavelengths in Å, with uncertainties if refined."""
     out = []
     for k, length in enumerate(i.wavelengths):
         row = rows.get(f"{name}/wavelength[{k}]", {"value": length, "esd": None})
@@ -109,7 +109,7 @@ def wavelengths_of(i: Instrument, rows: Rows, name: str) -> list[str]:
 
 
 def radiation_of(i: Instrument) -> str | None:
-    """``"Cu Kα"`` and the like; nothing for wavelengths of no usual tube."""
+    """Return ``"Cu Kα"`` and similar; ``None`` if the wavelengths are of no common tube."""
     if i.radiation == "neutron":
         return "neutron"
     first = i.wavelengths[0] if i.wavelengths else 0.0
@@ -254,7 +254,7 @@ def _model(data: PatternEvidence, rows: Rows, name: str) -> dict[str, Any]:
 
 
 def _listed(rows: Rows, name: str, keys: Iterable[str]) -> list[str]:
-    """Values of parameters of a histogram, one by one or by phase, that are refined or not zero."""
+    """List values of parameters of a histogram, single or by phase, that are refined or nonzero."""
     out = []
     for key in keys:
         for full, row in rows.items():

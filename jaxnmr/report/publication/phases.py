@@ -1,4 +1,4 @@
-"""Items of one phase: contents, cell, symmetry, sites, displacements, bonds and angles."""
+"""CIF items of one phase: contents, cell, symmetry, sites, displacements, bonds and angles."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def add_phase(block: CifBlock, fit: RefinementResult, name: str) -> None:
 
 
 def _by_radiation(fit: RefinementResult, name: str) -> dict[str, Any]:
-    """The first pattern of every radiation in which the phase is."""
+    """Return the first pattern of every radiation that contains the phase."""
     out: dict[str, Any] = {}
     for of in fit.patterns.values():
         if name in of.reflections:
@@ -72,7 +72,7 @@ def _by_radiation(fit: RefinementResult, name: str) -> dict[str, Any]:
 
 
 def _atom_types(crystal: Crystal, lengths: dict[str, tuple[float, ...]], contents: Contents) -> dict[str, list[Any]]:
-    """Scattering of every type of atom, at the first wavelength of the first pattern of a radiation."""
+    """Tabulate scattering of every atom type, at the first wavelength of the first pattern of a radiation."""
     species = tuple(dict.fromkeys(crystal.species))
     elements = dict(zip(crystal.species, crystal.elements, strict=True))
     columns: dict[str, list[Any]] = {
@@ -81,7 +81,7 @@ def _atom_types(crystal: Crystal, lengths: dict[str, tuple[float, ...]], content
     }
     sources = []
     if lengths.get("xray"):
-        # what an ion lacks in the tables was said when the pattern was calculated
+        # fallbacks for ions missing in the tables were reported when the pattern was calculated
         of = scattering_factors(tuple(elements[s] for s in species), "xray", lengths["xray"][0])
         columns["_atom_type_scat_dispersion_real"] = [f"{v:.4f}" for v in np.asarray(of.f1)]
         columns["_atom_type_scat_dispersion_imag"] = [f"{v:.4f}" for v in np.asarray(of.f2)]

@@ -1,4 +1,4 @@
-"""Items of the whole refinement: who, with what, how many, how well."""
+"""CIF items of the whole refinement: software, data, parameters, agreement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ESDS = (
 
 
 def add_refinement(block: CifBlock, fit: RefinementResult, record: dict[str, Any], *, ties: int) -> None:
-    """Add what is to be said once."""
+    """Add the items common to all phases and patterns."""
     version = record["versions"]["jaxnmr"]
     program = f"jaxnmr {version}" if version[:1].isdigit() else "jaxnmr"
     block.items(
@@ -53,7 +53,7 @@ def add_refinement(block: CifBlock, fit: RefinementResult, record: dict[str, Any
 
 
 def goodness(fit: RefinementResult) -> float:
-    """Of one pattern its own; otherwise root of chi² of all terms over the degrees of freedom."""
+    """Return the goodness of fit: that of a single pattern; otherwise from chi² and degrees of freedom of all terms."""
     if len(fit.patterns) == 1 and len(fit.evidence) == 1:
         (s,) = fit.statistics.values()
         return float(getattr(s, "gof", np.nan))
@@ -63,7 +63,7 @@ def goodness(fit: RefinementResult) -> float:
 
 
 def last_shift(fit: RefinementResult) -> float:
-    """Largest shift over standard uncertainty of the last step that was kept."""
+    """Return the largest shift over standard uncertainty of the last accepted step."""
     return next((step.shift_over_esd for step in reversed(fit.steps) if step.accepted), 0.0)
 
 
@@ -73,7 +73,7 @@ def _weights(fit: RefinementResult) -> str:
 
 
 def _terms(fit: RefinementResult, title: str) -> str:
-    """What was refined against what, a line for each."""
+    """List the terms of the refinement, one per line."""
     lines = [f"{title}: least-squares refinement of one structural model against all of the following."]
     for name, shown in fit.evidence.items():
         s = fit.statistics[name]

@@ -1,4 +1,4 @@
-"""Tables of a paper: crystal data, refinement, atoms, displacements, distances and angles."""
+"""Tables for a paper: crystal data, refinement, atoms, displacements, distances and angles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CELL = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °")
 
 
 class Symmetry(str):
-    """A space-group symbol, which papers set in their own way."""
+    """A space-group symbol, which is typeset specially."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class PaperTable:
     """One table.
 
     Attributes:
-        key: part of names of files and of labels.
-        caption: a sentence.
-        header: of the columns.
-        rows: of cells, as text.
+        key: part of file names and labels.
+        caption: one sentence.
+        header: column headings.
+        rows: rows of cells, as text.
     """
 
     key: str
@@ -45,7 +45,7 @@ class PaperTable:
 
 
 def paper_tables(fit: RefinementResult, title: str) -> list[PaperTable]:
-    """All tables of a refinement that have rows."""
+    """Make all tables of a refinement that have rows."""
     found = {name: Geometry.of(crystal, phase_covariance(fit, name)) for name, crystal in fit.crystals.items()}
     tables = [
         _crystal_data(fit, title),
@@ -61,7 +61,7 @@ def paper_tables(fit: RefinementResult, title: str) -> list[PaperTable]:
 
 
 def formula_text(contents: Contents) -> str:
-    """The formula with lowered numbers."""
+    """Format the formula with subscripts."""
     return "".join(element + number(n).translate(_LOWERED) for element, n in contents.unit.items())
 
 
@@ -81,7 +81,7 @@ def _crystal_data(fit: RefinementResult, title: str) -> PaperTable:
 
 
 def _refinement(fit: RefinementResult, title: str) -> PaperTable:
-    """A column for every curve; what belongs to all stands in the first."""
+    """Make a table with one column per curve; common values are in the first."""
     values = {row["name"]: row for row in parameter_rows(fit)}
     curves = {
         name: cast("Profile", of) for name, of in fit.evidence.items() if of.kind in ("histogram", "spectrum", "curve")
@@ -174,5 +174,5 @@ def _measured(
 
 
 def _phase(fit: RefinementResult, text: Any) -> tuple[str, ...]:
-    """A first cell, where there are several phases."""
+    """Return a first cell with the phase if there are several phases."""
     return (str(text),) if len(fit.crystals) > 1 else ()

@@ -1,4 +1,4 @@
-"""Tables as files: one document of LaTeX for ``\\input``, and comma-separated values."""
+"""Tables as files: one LaTeX document for ``\\input``, and comma-separated values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONG = 40
 
 
 def write_latex(tables: Sequence[PaperTable], path: Path) -> Path:
-    """Write tables for the package ``booktabs``; those that no page holds for ``longtable``."""
+    """Write tables for the package ``booktabs``, and those longer than a page for ``longtable``."""
     head = "% Written by jaxnmr. In the preamble: \\usepackage{booktabs,longtable}; where the tables stand: \\input{tables}\n\n"
     return write_atomically(path, head + "\n".join(_table(table) for table in tables))
 
@@ -35,11 +35,11 @@ def write_csv(table: PaperTable, path: Path) -> Path:
 
 
 def latex(text: str) -> str:
-    """A cell or a caption in LaTeX."""
+    """Format a cell or a caption in LaTeX."""
     if isinstance(text, Symmetry):
         return _symbol(text)
     if _NUMBER.match(text):
-        # a minus, no hyphen
+        # a minus sign, not a hyphen
         return f"${text}$" if text[0] in "-−" else text
     text = re.sub("R_(Bragg|F)", "R<\\1>", text)
     out = "".join(_SPECIAL.get(ch, ch) for ch in text)
@@ -49,7 +49,7 @@ def latex(text: str) -> str:
 
 
 def _symbol(text: str) -> str:
-    """A Hermann-Mauguin symbol: ``P 63/m`` with a lowered 3, ``R -3 m`` with a bar; what follows a colon stands behind it."""
+    """Format a Hermann-Mauguin symbol: ``P 63/m`` with subscript 3, ``R -3 m`` with a bar; a setting is appended."""
     symbol, _, choice = text.partition(":")
     letter, *axes = symbol.split()
     parts = []

@@ -1,1 +1,1 @@
-"""What areas, bonds and energies say of a structure that was found: its elements, their order, texture, a higher symmetry."""
+"""Checks of a found structure against areas, bonds and energies: elements, their order, texture, higher symmetry."""

@@ -1,10 +1,11 @@
-"""A structure fitted to integrated intensities with their whole covariance, in double precision (host).
+"""Fit of a structure to integrated intensities with their full covariance, in double precision (host).
 
-The search compares square roots of areas with equal weights, in thousands of small fits. Here one structure is compared with the areas themselves,
-so that what is free beside its coordinates has an uncertainty that can be believed: numbers of electrons, a texture. All derivatives are exact.
+The search compares square roots of areas with equal weights, in thousands of small fits. Here one structure is fitted
+to the areas themselves, so that additional parameters (numbers of electrons, a texture) have reliable uncertainties.
+All derivatives are exact.
 
-What the model misses beyond the uncertainties of the areas (neutral atoms, isotropic displacements, extinction) is taken as a part of every area,
-the same for all, whose size follows from the fit: with it, chi² equals its degrees of freedom.
+Model errors beyond the uncertainties of the areas (neutral atoms, isotropic displacements, extinction) are taken as a
+constant fraction of every area, determined such that chi² equals its degrees of freedom.
 """
 
 from collections.abc import Sequence
@@ -22,31 +23,33 @@ from ...errors import ConventionError, DataError
 from ...units import EIGHT_PI2
 from ..records import Intensities, require_areas
 
-# Å², as in the refinement against the pattern; Å, for coordinates that areas leave open; of the logarithm of a March coefficient
+# Å², as in the refinement against the pattern; Å, for coordinates that areas leave open; of the logarithm of a March
+# coefficient
 U_PRIOR, U_SIGMA = 0.012, 0.01
 _XYZ_SIGMA, _MARCH_SIGMA = 0.3, 0.5
-# part of every area that the model is expected to miss before the fit, and at least and at most
+# relative model error of areas before the fit, its minimum and its maximum
 _FIRST_MISS, _LEAST_MISS, _MOST_MISS = 0.05, 1e-4, 2.0
 _ROUNDS, _STEPS = 6, 20
 # Å, Å², electrons, logarithms: the longest step of each kind
 _LONGEST = {"scale": 1.0, "z": 8.0, "xyz": 0.3, "u": 0.02, "march": 0.3}
 
-# within what is tabulated
+# within the tabulated range
 _ELECTRONS = (0.2, HEAVIEST - 0.2)
 
 
 @dataclass(frozen=True)
 class AreaFit:
-    """A structure fitted to areas.
+    """Result of a fit of a structure to areas.
 
     Attributes:
-        crystal: with the coordinates and displacements of the fit; ``species`` as given.
-        z: ``(sites,)`` numbers of electrons; ``march`` the March coefficient, 1 where there is no axis.
-        numbers: ``(p,)`` of the fit; ``covariance`` ``(p, p)``; ``kinds`` what each is: scale, z, xyz, u or march.
-        miss: part of every area that the model misses beyond uncertainties.
-        deviance: -2 times the logarithm of the likelihood, up to a constant of the areas, with the miss that fits best.
-        r_factor: R of square roots of areas, as of a search.
-        areas: ``(groups,)`` that the structure has.
+        crystal: structure with fitted coordinates and displacements; ``species`` as given.
+        z: ``(sites,)`` numbers of electrons; ``march`` the March coefficient, 1 without an axis.
+        numbers: ``(p,)`` parameters of the fit; ``covariance`` ``(p, p)``; ``kinds`` the kind of each: scale, z, xyz, u
+            or march.
+        miss: relative model error of areas beyond their uncertainties.
+        deviance: -2 times the log likelihood at the best ``miss``, up to a constant of the areas.
+        r_factor: R of square roots of areas, as in a search.
+        areas: ``(groups,)`` calculated areas.
     """
 
     crystal: Crystal
@@ -61,7 +64,7 @@ class AreaFit:
     areas: Float[np.ndarray, " groups"]
 
     def of(self, kind: str) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """Numbers of a kind and their standard uncertainties."""
+        """Return the parameters of a kind and their standard uncertainties."""
         at = [k for k, name in enumerate(self.kinds) if name == kind]
         return self.numbers[at], np.sqrt(np.diag(self.covariance)[at])
 
@@ -79,18 +82,18 @@ def fit_areas(
     start: Sequence[float] = (),
     axis: tuple[int, int, int] | None = None,
 ) -> AreaFit:
-    """Fit scale, free coordinates, one displacement per site, and what is asked for.
+    """Fit scale, free coordinates, one displacement per site, and the requested parameters.
 
     Args:
-        crystal: the structure, in the cell of the areas.
-        areas: with their covariance.
-        free_z: sites that share one free number of electrons, for each of these numbers; all others stay those of their elements.
-        start: electrons to begin with, those of the elements when not given.
-        axis: hkl of a March-Dollase texture whose coefficient is free.
+        crystal: structure, in the cell of the areas.
+        areas: areas with their covariance.
+        free_z: groups of sites with one free number of electrons per group; other sites keep those of their elements.
+        start: initial numbers of electrons; by default those of the elements.
+        axis: hkl of a March-Dollase texture with free coefficient.
 
     Raises:
-        ConventionError: neutrons, where electrons are asked for.
-        DataError: fewer areas than numbers, or some that are no numbers.
+        ConventionError: neutrons were used and electrons are requested.
+        DataError: there are fewer areas than parameters, or some are not finite.
     """
     require_areas(areas)
     if free_z and areas.instrument.radiation != "xray":
@@ -126,10 +129,10 @@ def fit_areas(
 
 
 def promise_of_texture(fit: AreaFit, areas: Intensities, axis: tuple[int, int, int]) -> float:
-    """By how much chi² of a fit without texture would fall for one along an axis, were it small (score test).
+    """Predict the decrease of chi² by a small texture along an axis (score test).
 
     Args:
-        fit: without texture; ``areas`` of this fit.
+        fit: fit without texture; ``areas`` its areas.
         axis: hkl.
     """
     model = _Model(fit.crystal, areas, [], axis)
@@ -147,7 +150,7 @@ def promise_of_texture(fit: AreaFit, areas: Intensities, axis: tuple[int, int, i
 def _descended(
     model: "_Model", x: Float[np.ndarray, " p"], area: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"], miss: float
 ) -> Float[np.ndarray, " p"]:  # fmt: skip
-    """Damped least squares with weights that stay."""
+    """Minimise by damped least squares with fixed weights."""
     weights = np.maximum(model(x)[0], 0.02 * area.clip(0.0))
     factor = np.linalg.cholesky(covariance + np.diag((miss * weights) ** 2))
     longest = np.array([_LONGEST[kind] for kind in model.kinds])
@@ -180,8 +183,8 @@ def _descended(
 def _white(
     factor: Float[np.ndarray, "n n"], residual: Float[np.ndarray, " n"], slope: Float[np.ndarray, "n p"]
 ) -> Float[np.ndarray, "n p1"]:
-    """Residuals and slopes with a covariance of one, side by side."""
-    # only when it is called: importing the package must not load it
+    """Return residuals and derivatives side by side, whitened to unit covariance."""
+    # deferred: importing the package must not load it
     from scipy.linalg import solve_triangular
 
     return np.asarray(solve_triangular(factor, np.column_stack([residual, slope]), lower=True))
@@ -190,7 +193,7 @@ def _white(
 def _miss(
     residual: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"], calculated: Float[np.ndarray, " n"], dof: int
 ) -> float:  # fmt: skip
-    """The part of every area with which chi² is its degrees of freedom."""
+    """Return the relative model error for which chi² equals its degrees of freedom."""
 
     def chi2(miss: float) -> float:
         return float(residual @ np.linalg.solve(covariance + np.diag((miss * calculated) ** 2), residual))
@@ -205,7 +208,7 @@ def _miss(
 
 
 class _Model:
-    """Areas as a function of all free numbers, with their derivatives."""
+    """Areas as a function of all parameters, with derivatives."""
 
     def __init__(
         self, crystal: Crystal, areas: Intensities, free_z: list[list[int]], axis: tuple[int, int, int] | None
@@ -222,13 +225,13 @@ class _Model:
         self._xyz = np.asarray(crystal.xyz, dtype=float)
         self._occupancy = np.asarray(crystal.occupancy, dtype=float)
         basis = np.asarray(lattice(cell))
-        # columns of one Å each
+        # each column has a length of 1 Å
         self._basis = [(b := site.xyz_basis()) / np.linalg.norm(basis.T @ b, axis=0) for site in sites]
         instrument = areas.instrument
         factors = scattering_factors(crystal.species, instrument.radiation, instrument.wavelengths[0])
         self._f1, self._f2 = np.asarray(factors.f1), np.asarray(factors.f2)
         given = scattering_factors(crystal.elements, instrument.radiation, instrument.wavelengths[0])
-        # a site whose electrons are free has the neutral atom of its element, to begin with
+        # a site with free electrons starts as the neutral atom of its element
         free = np.isin(np.arange(len(sites)), [k for members in free_z for k in members])
         electrons = lambda of: (of.a * np.exp(-of.b * self._s_sq[:, None, None])).sum(axis=-1) + of.c
         self._between = FormFactors(self._s_sq)
@@ -255,7 +258,7 @@ class _Model:
         self._scale = 1.0
 
     def start(self, electrons: Sequence[float] = ()) -> Float[np.ndarray, " p"]:
-        """Where a fit begins; the scale is that of least squares."""
+        """Return the starting parameters; the scale is from least squares."""
         x = np.zeros(len(self.kinds))
         x[1 : 1 + len(self.free_z)] = electrons or [self._z[group[0]] for group in self.free_z]
         x[self._u] = np.clip(np.asarray(self.crystal.u_equivalent(), dtype=float), 0.002, 0.05)
@@ -273,7 +276,7 @@ class _Model:
         return 1.0 if self._cos2 is None else float(np.exp(x[-1]))
 
     def crystal_at(self, x: Float[np.ndarray, " p"]) -> Crystal:
-        """The structure of these numbers; displacements below zero are none."""
+        """Return the structure for these parameters, with positive displacements."""
         xyz = self._xyz + np.array([b @ x[c] for b, c in zip(self._basis, self._columns, strict=True)])
         return self.crystal.replace(
             xyz=xyz, u_iso=np.maximum(x[self._u], 1e-4), u_aniso=np.zeros_like(np.asarray(self.crystal.u_aniso)),
@@ -325,7 +328,7 @@ class _Model:
         return total[:, 0], total[:, 1:]
 
     def _form(self, x: Float[np.ndarray, " p"]) -> tuple[Float[np.ndarray, "n sites"], Float[np.ndarray, "n k"]]:
-        """Form factors of the sites, and their slopes by the free numbers of electrons."""
+        """Return form factors of the sites, and derivatives by the free numbers of electrons."""
         if not self.free_z:
             return self._tabulated, np.zeros((len(self._s_sq), 0))
         f, slopes = self._tabulated.copy(), np.zeros((len(self._s_sq), len(self.free_z)))
@@ -336,14 +339,14 @@ class _Model:
 
 
 def atomic_number(element: str) -> int:
-    """Of an element symbol."""
+    """Return the atomic number of an element symbol."""
     import gemmi
 
     return int(gemmi.Element("H" if element == "D" else element).atomic_number)
 
 
 def without_texture(areas: Intensities, axis: tuple[int, int, int], ratio: float) -> Intensities:
-    """The same areas with angular factors that hold a March-Dollase texture: what is compared with them needs no other."""
+    """Return the areas with a March-Dollase texture included in the angular factors, for texture-free comparison."""
     from ...diffraction.corrections import march_dollase
 
     images: Int[np.ndarray, "n k 3"] = np.einsum("ni,kij->nkj", areas.hkl, laue_rotations(areas.group))

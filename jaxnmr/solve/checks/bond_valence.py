@@ -1,6 +1,7 @@
-"""Which of two elements that X-rays do not tell apart is where, by the valences of bonds (host).
+"""Assignment of two elements indistinguishable by X-rays to sites, by bond valences (host).
 
-Source: M. O'Keeffe & N. E. Brese, J. Am. Chem. Soc. 113, 3226 (1991): ``s = exp((R - d)/0.37 Å)`` with R from two numbers of each element.
+Source: M. O'Keeffe & N. E. Brese, J. Am. Chem. Soc. 113, 3226 (1991): ``s = exp((R - d)/0.37 Å)`` with R from two
+numbers of each element.
 """
 
 import json
@@ -15,7 +16,7 @@ from jaxtyping import Float
 
 from ...crystal import Crystal, lattice, plan_expansion, positions
 
-# usual valences of elements that may be taken for each other
+# usual valences of elements that may be confused
 VALENCES = {
     "N": 3.0,
     "O": 2.0,
@@ -32,20 +33,20 @@ VALENCES = {
 }
 ANIONS = frozenset("N O F S Cl Se Br I".split())
 _SOFTNESS = 0.37
-# Å; a bond of this length has a valence below 0.01 for all elements but the largest
+# Å; a bond of this length has a valence below 0.01 for all but the largest elements
 _LONGEST = 4.5
-# sites of the two elements, at most, whose orders are all looked at
+# largest number of sites of the two elements for which all orders are evaluated
 _MOST_SITES = 12
 
 
 @dataclass(frozen=True)
 class Order:
-    """One way to share sites between two elements.
+    """One distribution of two elements over sites.
 
     Attributes:
-        crystal: the structure with this order.
-        misfit: root mean square of (sum of valences - usual valence) over the atoms of both elements.
-        sums: sum of the valences of bonds at each of these sites, by label of this crystal.
+        crystal: structure with this order.
+        misfit: root mean square of (valence sum - usual valence) over the atoms of both elements.
+        sums: bond-valence sum at each of these sites, by label of this crystal.
     """
 
     crystal: Crystal
@@ -54,14 +55,14 @@ class Order:
 
 
 def orders_by_bond_valences(crystal: Crystal, pair: tuple[str, str]) -> tuple[Order, ...]:
-    """All ways to share the sites of two elements that keep the composition, the most likely first.
+    """List all distributions of two elements over their sites that keep the composition, the most likely first.
 
     Args:
-        crystal: a structure with both elements.
+        crystal: structure with both elements.
         pair: the elements, such as ``("O", "F")``.
 
     Returns:
-        Nothing where a valence or a parameter of an element is not known, or where there are too many sites.
+        Empty if a valence or parameter of an element is unknown, or there are too many sites.
     """
     table = _parameters()
     sites = [k for k, element in enumerate(crystal.elements) if element in pair]
@@ -112,13 +113,13 @@ def _order(
 
 
 def bond_length(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Å, of a bond of valence 1 between elements of these parameters (r, c)."""
+    """Return the length of a bond of valence 1 in Å between elements with these parameters (r, c)."""
     (r, c), (q, e) = one, other
     return r + q - r * q * (np.sqrt(c) - np.sqrt(e)) ** 2 / (c * r + e * q)
 
 
 def _distances(crystal: Crystal) -> list[list[tuple[int, float]]]:
-    """For each site its neighbours as sites with distances in Å."""
+    """Return the neighbours of each site as sites with distances in Å."""
     plan = plan_expansion(crystal)
     xyz = positions(np.asarray(crystal.xyz, dtype=float), crystal.group, plan.atoms)
     basis = np.asarray(lattice(np.asarray(crystal.cell, dtype=float)))

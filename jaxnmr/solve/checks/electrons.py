@@ -1,4 +1,4 @@
-"""How many electrons the atoms of a structure have, as its intensities want them (host)."""
+"""Numbers of electrons of the atoms of a structure, from its intensities (host)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from ..records import Intensities
 from .area_fit import AreaFit, atomic_number, fit_areas
 from .other_setting import areas_in_setting
 
-# standard uncertainties, and part of the number of electrons, by which a count must differ before the composition is doubted
+# standard uncertainties, and fraction of the electrons, by which a count must differ to cast doubt on the composition
 _DOUBT_SIGMA, _DOUBT_PART = 3.0, 0.10
-# R of square roots of areas above which a structure does not say what its atoms are
+# R of square roots of areas above which a structure does not identify its atoms
 _WRONG = 0.2
-# never in a solid that is kept on a shelf
+# elements not expected in ordinary solids
 _NEVER = frozenset("He Ne Ar Kr Xe Rn At Po Fr Ra Ac Pa Pm Tc".split())
 _HEAVIEST = 92
 
@@ -31,8 +31,8 @@ class ElectronCount:
     """Electrons of the atoms of an element, or of one site.
 
     Attributes:
-        name: element or label of the site; ``element`` what it was taken for.
-        z, sigma: number of electrons and its standard uncertainty, 0 for what the others are measured by.
+        name: element or site label; ``element`` its assigned element.
+        z, sigma: number of electrons and its standard uncertainty, 0 for the reference.
         given: atomic number of the element.
     """
 
@@ -61,11 +61,11 @@ class ElectronCounts:
     """Electrons of all atoms of a structure.
 
     Attributes:
-        rows: one for each element or site.
-        reference: the element whose electrons are those of the table: intensities have no absolute scale.
+        rows: one row per element or site.
+        reference: element with tabulated electrons, since intensities have no absolute scale.
         r_factor: R of square roots of areas with these numbers; ``before`` with those of the elements.
-        fit: all other numbers.
-        wavelength: Å, of the intensities.
+        fit: fit with all parameters.
+        wavelength: wavelength of the intensities, Å.
     """
 
     rows: tuple[ElectronCount, ...]
@@ -82,11 +82,11 @@ class ElectronCounts:
         raise KeyError(f"{name}; there are {', '.join(row.name for row in self.rows)}")
 
     def candidates(self, name: str, *, without: Sequence[str] = ()) -> tuple[str, ...]:
-        """Elements whose number of electrons, with the real part of their dispersion, is within two standard uncertainties, the nearest first.
+        """List elements with this number of electrons within two standard uncertainties, the nearest first.
 
         Args:
-            name: of a row.
-            without: elements that it is not.
+            name: name of a row.
+            without: excluded elements.
         """
         row, energy = self[name], photon_energy_ev(self.wavelength)
         dispersed = lambda z: z + (gemmi.cromer_liberman(z=z, energy=energy)[0] if z > 2 else 0.0)
@@ -101,7 +101,7 @@ class ElectronCounts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What contradicts the elements, in words; nothing where the structure does not fit even so."""
+        """Contradictions to the elements, in words; empty if the structure does not fit even so."""
         if self.r_factor > _WRONG:
             return ()
         return tuple(
@@ -128,21 +128,22 @@ def electron_counts(
     by: Literal["element", "site"] = "element",
     reference: str | None = None,
 ) -> ElectronCounts:
-    """The numbers of electrons that integrated intensities want at the sites of a structure.
+    """Refine numbers of electrons at the sites of a structure against integrated intensities.
 
-    Scale, free coordinates, one displacement for each site (with a wide prior, 0.012(10) Å²) and the numbers are fitted together, so that
-    uncertainties hold what these have in common. Between elements form factors are interpolated
-    (:mod:`jaxnmr.diffraction.between_elements`); dispersion stays that of the element.
+    Scale, free coordinates, one displacement per site (with a wide prior, 0.012(10) Å²) and the numbers are fitted
+    together, so that uncertainties include their correlations. Form factors are interpolated between elements
+    (:mod:`jaxnmr.diffraction.between_elements`); dispersion is that of the element.
 
     Args:
-        crystal: a structure, in any setting.
-        areas: of `jn.solve.intensities_in`, X-rays.
+        crystal: structure, in any setting.
+        areas: X-ray areas from `jn.solve.intensities_in`.
         by: one number for each element, or for each site.
-        reference: the element whose electrons are known; where not given, the one that scatters most.
+        reference: element with known electrons; by default the one that scatters most.
 
     Raises:
-        ConventionError: neutrons; a single element; a reference that is not in the structure; a structure of another lattice.
-        DataError: fewer areas than numbers.
+        ConventionError: neutrons were used, there is a single element, the reference is not in the structure, or the
+            structure has another lattice.
+        DataError: there are fewer areas than parameters.
     """
     elements = list(dict.fromkeys(e for e in crystal.elements if e not in ("H", "D")))
     copies = np.array([site.multiplicity for site in crystal.sites()]) * np.asarray(crystal.occupancy)

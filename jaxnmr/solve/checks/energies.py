@@ -1,4 +1,4 @@
-"""What an energy says of structures that the pattern does not tell apart (host)."""
+"""Energies of structures that the pattern cannot distinguish (host)."""
 
 from ...crystal import Crystal
 from ...energy import EnergyModel
@@ -6,14 +6,14 @@ from ...terms.energy_modes import all_coordinates, minimum_of
 
 
 def relaxed_energy(crystal: Crystal, model: EnergyModel) -> float:
-    """The energy of the nearest minimum in the present cell and space group, eV per atom.
+    """Return the energy of the nearest minimum in the present cell and space group, eV per atom.
 
     Args:
-        crystal: fully occupied, of elements that the model knows.
+        crystal: fully occupied structure of elements that the model covers.
         model: such as ``EnergyModel.load("chgnet-r2scan")``.
 
     Raises:
-        ConventionError: a crystal that the model cannot describe, or no minimum near.
+        ConventionError: the model cannot describe the crystal, or there is no minimum nearby.
     """
     planned = model.for_phase(crystal.name, crystal)
     source, lowest = minimum_of("energy", planned, "energy", crystal, all_coordinates(crystal))

@@ -1,20 +1,21 @@
-"""The higher symmetry that a structure has within a tolerance (host)."""
+"""Detection of a higher symmetry of a structure within a tolerance (host)."""
 
 import numpy as np
 
 from ...crystal import Crystal
 from ...errors import JaxnmrError
 
-# Å. A search without a mirror or an inversion centre leaves light atoms half an ångström from where these would have them
+# Å. A search without a mirror or an inversion centre leaves light atoms half an ångström from where these would have
+# them
 TOLERANCES = (0.8, 0.5, 0.3, 0.15)
 
 
 def in_higher_symmetry(crystal: Crystal, *, tolerances: tuple[float, ...] = TOLERANCES) -> tuple[Crystal, ...]:
-    """The same structure in space groups with more operations, the highest first; whether they are right is for the data to say.
+    """List descriptions of a structure in space groups with more operations, the highest first, to be tested on data.
 
     Args:
         crystal: a structure.
-        tolerances: in Å, by which atoms may be away from the positions of the higher symmetry.
+        tolerances: largest deviations of atoms from positions of the higher symmetry, Å.
     """
     from ...io.structures.ase import from_ase, to_ase
 
@@ -24,16 +25,16 @@ def in_higher_symmetry(crystal: Crystal, *, tolerances: tuple[float, ...] = TOLE
         try:
             raised = from_ase(atoms, symprec=tolerance, name=crystal.name, u_iso=max(u, 1e-3))
         except JaxnmrError:
-            # atoms that tolerances of this size take for one
+            # tolerances of this size merge atoms
             continue
-        # the tightest tolerance that finds a group keeps most of what the search found
+        # the smallest tolerance that finds a group preserves most of the structure
         if _density(raised) > _density(crystal) * (1.0 + 1e-6):
             found[raised.group.name] = raised
     return tuple(sorted(found.values(), key=lambda c: -_density(c)))
 
 
 def in_standard_setting(crystal: Crystal) -> Crystal:
-    """The same structure in the standard setting of its space group; as it is where that cannot be told."""
+    """Return the structure in the standard setting of its space group; unchanged if that cannot be determined."""
     from ...io.structures.ase import from_ase, to_ase
 
     try:
@@ -44,5 +45,5 @@ def in_standard_setting(crystal: Crystal) -> Crystal:
 
 
 def _density(crystal: Crystal) -> float:
-    """Operations per volume."""
+    """Return operations per volume."""
     return crystal.group.order / float(crystal.volume())

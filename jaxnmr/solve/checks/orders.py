@@ -1,4 +1,4 @@
-"""Ways to put two elements on the same sites of a skeleton, for X-rays that do not tell them apart (host)."""
+"""Arrangements of two elements on the same sites of a framework, for X-rays that do not distinguish them (host)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ...crystal import Crystal, plan_expansion, positions
 from ...crystal.sites import minimum_image
 from ...errors import ConventionError, ParameterError
 
-# ways beyond which they are sampled
+# number of arrangements beyond which they are sampled
 _LISTED = 20000
 # fractional; positions closer than this are the same
 _SAME = 1e-3
@@ -21,11 +21,11 @@ _SAME = 1e-3
 
 @dataclass(frozen=True)
 class Arrangement:
-    """One way to share the sites.
+    """One distribution of two elements over the sites.
 
     Attributes:
         crystal: all atoms of the cell in P1.
-        copies: how many ways are the same by the symmetry of the skeleton; of a sample, how many of them were drawn.
+        copies: number of arrangements equivalent by the symmetry of the framework; of a sample, the number drawn.
     """
 
     crystal: Crystal
@@ -42,23 +42,24 @@ def orders_of(
     most: int = 200,
     seed: int = 0,
 ) -> tuple[Arrangement, ...]:
-    """All ways to put two elements on the sites that they have in a structure, those that its symmetry makes equal once.
+    """List all distributions of two elements over their common sites, unique under the symmetry of the structure.
 
-    Which is right is for what tells the elements apart: tensors of a model against a spectrum (`benchmarks/solve/gehlenite_orders.py`), an energy,
-    sums of bond valences.
+    Which is right must be decided by data sensitive to the elements: model tensors against a spectrum
+    (`benchmarks/solve/gehlenite_orders.py`), an energy, bond-valence sums.
 
     Args:
-        crystal: the skeleton, with either element on each of these sites.
+        crystal: framework, with either element on each of these sites.
         elements: such as ``("Al", "Si")``.
-        numbers: atoms of each in the larger cell, as many as there are sites; where not given, as in ``crystal``.
-        times: cells along a, b and c.
-        most: where there are more than 20 000 ways, so many are drawn at random, with ``seed``.
+        numbers: atoms of each in the larger cell, as many as there are sites; by default as in ``crystal``.
+        times: numbers of cells along a, b and c.
+        most: number of random arrangements, drawn with ``seed``, if there are more than 20 000.
 
     Returns:
-        The commonest first.
+        The most frequent first.
 
     Raises:
-        ConventionError: a crystal without both elements where ``numbers`` are not given, or without either; numbers that do not add up.
+        ConventionError: the crystal lacks both elements, or one of them without ``numbers``, or the numbers do not add
+            up.
     """
     if min(times) < 1 or most < 1:
         raise ParameterError(f"times is {times} and most is {most}; expected positive numbers")
@@ -91,7 +92,7 @@ def _mean_u(crystal: Crystal) -> float:
 
 
 def _atoms(crystal: Crystal, times: Sequence[int]) -> tuple[Float[np.ndarray, "atoms 3"], np.ndarray]:
-    """All atoms of the larger cell, in its fractional coordinates."""
+    """Return all atoms of the larger cell, in its fractional coordinates."""
     plan = plan_expansion(crystal)
     one = np.asarray(positions(np.asarray(crystal.xyz, dtype=float), crystal.group, plan.atoms))
     cells = np.stack(np.meshgrid(*[np.arange(n) for n in times], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -100,7 +101,7 @@ def _atoms(crystal: Crystal, times: Sequence[int]) -> tuple[Float[np.ndarray, "a
 
 
 def _permutations(crystal: Crystal, xyz: Float[np.ndarray, "n 3"], times: Sequence[int]) -> Int[np.ndarray, "k n"]:
-    """Where each operation of the skeleton that keeps the larger cell, and each translation between its cells, takes every site."""
+    """Return site permutations by operations that preserve the larger cell, and by translations between its cells."""
     size = np.array(times, dtype=float)
     group = crystal.group
     cells = np.stack(np.meshgrid(*[np.arange(n) for n in times], indexing="ij"), axis=-1).reshape(-1, 3)
@@ -118,7 +119,7 @@ def _permutations(crystal: Crystal, xyz: Float[np.ndarray, "n 3"], times: Sequen
 
 
 def _ways(n: int, first: int, most: int, rng: np.random.Generator) -> Bool[np.ndarray, "m n"]:
-    """Which sites have the first element."""
+    """Return the sites of the first element in each arrangement."""
     if comb(n, first) <= _LISTED:
         chosen = np.array(list(combinations(range(n), first)), dtype=int).reshape(-1, first)
     else:
@@ -129,7 +130,7 @@ def _ways(n: int, first: int, most: int, rng: np.random.Generator) -> Bool[np.nd
 
 
 def _canonical(ways: Bool[np.ndarray, "m n"], permutations: Int[np.ndarray, "k n"]) -> np.ndarray:
-    """The same bytes for all ways that permutations make equal: the smallest. Zeros at the end do not matter to their order."""
+    """Return the same bytes for all equivalent arrangements: the smallest. Trailing zeros do not affect the order."""
     best: np.ndarray | None = None
     for permutation in permutations:
         packed = np.ascontiguousarray(np.packbits(ways[:, permutation], axis=1))

@@ -1,4 +1,4 @@
-"""Integrated intensities in the axes and the space group of a structure that is described otherwise (host)."""
+"""Integrated intensities in the axes and space group of a structure described in another setting (host)."""
 
 from dataclasses import replace
 
@@ -10,21 +10,23 @@ from ...diffraction.reflections import plan_reflections
 from ...errors import ConventionError
 from ..records import Intensities
 
-# relative difference of interplanar distances up to which reflections are the same: a cell may have been refined in between
+# relative difference of interplanar distances up to which reflections are the same: a cell may have been refined in
+# between
 _SAME = 2e-3
 
 
 def areas_in_setting(areas: Intensities, crystal: Crystal) -> Intensities:
-    """The same areas for a structure of the same lattice: in another setting of its group, or in a group of higher symmetry.
+    """Return areas for a structure of the same lattice, in another setting or a group of higher symmetry.
 
-    Reflections are known by their interplanar distances. Areas of which nothing is left, since the group forbids them, are left out.
+    Reflections are matched by their interplanar distances. Areas without reflections that the group allows are left
+    out.
 
     Args:
-        areas: as extracted.
-        crystal: a structure of the same powder.
+        areas: extracted areas.
+        crystal: structure of the same powder.
 
     Raises:
-        ConventionError: a structure of another lattice.
+        ConventionError: the structure has another lattice.
     """
     cell, old = np.asarray(crystal.cell, dtype=float), np.asarray(areas.cell, dtype=float)
     if crystal.group == areas.group and np.allclose(cell, old, rtol=_SAME):
@@ -58,6 +60,6 @@ def areas_in_setting(areas: Intensities, crystal: Crystal) -> Intensities:
 
 
 def _larger(old: np.ndarray, areas: Intensities, cell: np.ndarray, crystal: Crystal) -> float:
-    """Structure factors are those of a conventional cell: a larger one has larger ones, of all reflections alike."""
+    """Return the ratio of conventional cells, by which the structure factors of all reflections scale."""
     primitive = lambda cell, group: float(volume(cell)) / len(group.centring)
     return primitive(old, areas.group) / primitive(cell, crystal.group)

@@ -1,7 +1,8 @@
-"""Preferred orientation of the grains of a powder, told from its integrated intensities and a structure (host).
+"""Preferred orientation of a powder, from its integrated intensities and a structure (host).
 
-A texture multiplies areas by a factor of the direction of their planes (Dollase, J. Appl. Cryst. 19, 267 (1986)). A structure that is right then fits
-badly, which no coordinate can mend. Axes of low index are tried with one coefficient each.
+A texture multiplies areas by a factor that depends on the direction of their planes (Dollase, J. Appl. Cryst. 19, 267
+(1986)). A correct structure then fits badly, and coordinates cannot compensate. Axes of low index are tried with one
+coefficient each.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ AXES = (
     (0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, -1, 0), (1, 0, -1), (0, 1, -1), (1, 1, -1), (1, -1, 1),
     (-1, 1, 1), (1, 0, 2), (0, 1, 2), (1, 0, -2),
 )  # fmt: skip
-# by how much the Bayesian information criterion must fall (Kass & Raftery, J. Am. Stat. Assoc. 90, 773: very strong), beside what the choice of an
-# axis costs; and standard uncertainties and size of the logarithm of the coefficient
+# required decrease of the Bayesian information criterion (Kass & Raftery, J. Am. Stat. Assoc. 90, 773: very strong),
+# beyond the cost of choosing an axis; standard uncertainties and size of the logarithm of the coefficient
 _GAIN, _SIGMAS, _LEAST = 10.0, 4.0, 0.03
-# axes for which everything is fitted
+# number of axes for which everything is fitted
 _FITTED = 4
 
 
@@ -31,8 +32,9 @@ class Texture:
     """Preferred orientation.
 
     Attributes:
-        axis: hkl; ``ratio`` the March coefficient, below 1 for plates on this plane; ``sigma`` its standard uncertainty.
-        gain: by how much the Bayesian information criterion fell.
+        axis: hkl; ``ratio`` the March coefficient, below 1 for plates on this plane; ``sigma`` its standard
+            uncertainty.
+        gain: decrease of the Bayesian information criterion.
         r_factor: R of square roots of areas with it; ``before`` without.
     """
 
@@ -44,7 +46,7 @@ class Texture:
     before: float
 
     def corrected(self, areas: Intensities) -> Intensities:
-        """Areas, in the setting of the axis, with this texture among their angular factors."""
+        """Return the areas, in the setting of the axis, with this texture included in their angular factors."""
         return without_texture(areas, self.axis, self.ratio)
 
     def __str__(self) -> str:
@@ -56,23 +58,23 @@ class Texture:
 
 @checked
 def texture_of(crystal: Crystal, areas: Intensities) -> Texture | None:
-    """The preferred orientation that integrated intensities show when a structure is right, or nothing.
+    """Determine the preferred orientation from integrated intensities and a correct structure; ``None`` without any.
 
-    Scale, coordinates and displacements are fitted without a texture, and with one along each of 16 axes of low index. The best is
-    believed when the Bayesian information criterion falls by 10 beyond what the choice of an axis costs.
+    Scale, coordinates and displacements are fitted without a texture, and with one along each of 16 axes of low index.
+    The best is accepted if the Bayesian information criterion decreases by 10 beyond the cost of choosing an axis.
 
     Args:
-        crystal: a structure, in any setting.
+        crystal: structure, in any setting.
         areas: integrated intensities.
 
     Raises:
-        ConventionError: a structure of another lattice.
-        DataError: fewer areas than numbers.
+        ConventionError: the structure has another lattice.
+        DataError: there are fewer areas than parameters.
     """
     here = areas_in_setting(areas, crystal)
     plain = fit_areas(crystal, here)
     axes = distinct_axes(crystal.group)
-    # how much a small texture would help tells where to look
+    # the predicted gain of a small texture selects the axes
     promise = {axis: promise_of_texture(plain, here, axis) for axis in axes}
     likely = sorted(axes, key=lambda axis: -promise[axis])[:_FITTED]
     fits = [(fit_areas(plain.crystal, here, axis=axis), axis) for axis in likely]
@@ -85,7 +87,7 @@ def texture_of(crystal: Crystal, areas: Intensities) -> Texture | None:
 
 
 def distinct_axes(group: SpaceGroup) -> tuple[tuple[int, int, int], ...]:
-    """Axes of low index that the Laue class does not make the same."""
+    """List axes of low index that are not equivalent in the Laue class."""
     rotations = laue_rotations(group)
     found: dict[tuple, tuple[int, int, int]] = {}
     for axis in AXES:

@@ -1,4 +1,4 @@
-"""From a density to a crystal that agrees with the lines: atoms found, symmetry, least squares (host)."""
+"""From a density to a crystal that agrees with the lines: atoms, symmetry, least squares (host)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ...errors import ConventionError, ParameterError, SymmetryError
 if TYPE_CHECKING:
     from ...density.prior.model import PredictedDensity
 
-# relative difference of two cells that are the same, and of misfits below which fewer free coordinates are better
+# relative difference of equivalent cells, and ratio of misfits below which fewer free coordinates are preferred
 _SAME, _AS_GOOD = 2e-3, 1.1
 _P1 = SpaceGroup.from_name(1)
 _CUBIC_ROTATIONS = 24
@@ -29,10 +29,10 @@ class DensityAtoms:
     """Atoms of a density.
 
     Attributes:
-        crystal: after least squares on the lines.
-        found: as they were in the density, with the symmetry of their places.
-        fitted: the least squares.
-        notes: what a reader must know.
+        crystal: structure after least squares on the lines.
+        found: atoms as found in the density, with the symmetry of their positions.
+        fitted: result of the least squares.
+        notes: remarks that a reader must know.
     """
 
     crystal: Crystal
@@ -55,22 +55,23 @@ def atoms_of(
     name: str | None = None,
     d_min: float = 0.0,
 ) -> DensityAtoms:
-    """Atoms of a density, in their space group, refined on the areas of lines.
+    """Find the atoms of a density, assign their space group, and refine them against line areas.
 
     Args:
-        density: of the electrons of the lines.
+        density: density of the electrons of the lines.
         composition: atoms of each element in the cell.
-        lines: the areas, of the cell of the density.
-        group: of the crystal, in the cell of the density; found from the atoms when not given.
+        lines: areas, in the cell of the density.
+        group: space group of the crystal in the cell of the density; by default determined from the atoms.
         u_iso: displacement of the atoms in the density, Å².
-        exchange: whether sites change elements where lines ask for it.
-        symprec: Å, how far atoms may be off symmetric places.
-        displacements: whether least squares refine them.
-        name: of the crystal; the formula by default.
-        d_min: Å, where the waves of the density end.
+        exchange: whether sites may exchange elements if that improves the fit.
+        symprec: largest deviation from symmetric positions, Å.
+        displacements: whether displacements are refined.
+        name: name of the crystal; the formula by default.
+        d_min: resolution of the density, Å.
 
     Raises:
-        ParameterError, ConventionError: a composition that the cell has no room for, or elements without atoms; see `find_atoms`.
+        ParameterError, ConventionError: the cell has no room for the composition, or elements have no such atoms; see
+            `find_atoms`.
     """
     kind: AtomKind = "valence" if lines.atoms == "valence" else "all-electron"
     found = find_atoms(density, composition, kind, u_iso=u_iso, symprec=symprec, name=name, d_min=d_min)
@@ -94,7 +95,7 @@ def atoms_of(
 def settings(
     found: FoundAtoms, lines: LineAreas, group: SpaceGroup | None, u_iso: float, name: str
 ) -> tuple[list[Crystal], tuple[str, ...]]:
-    """Crystals to refine, the most symmetric first, in the cell of the lines."""
+    """List crystals to refine, the most symmetric first, in the cell of the lines."""
     plain = Crystal.create(cell=lines.cell, spacegroup=1, species=found.elements, xyz=found.xyz, u_iso=u_iso, name=name)
     if group is not None:
         try:
@@ -125,18 +126,18 @@ def atoms_of_predicted(
     atoms_per_cell: int = 0,
     name: str | None = None,
 ) -> DensityAtoms:
-    """Atoms of what a learned prior says, the best of several densities, refined on the lines.
+    """Find atoms in predictions of a learned prior, the best of several densities, and refine them on the lines.
 
     Args:
-        predicted: of the prior, predicted or refined, or several of these.
+        predicted: predicted or refined densities of the prior, one or more.
         composition: atoms of each element in the cell.
-        lines: of the prior's electrons, at rest; see :func:`jaxnmr.solve.density.lines_of`.
-        points: of the grid, along each axis.
-        atoms_per_cell: those of the prior, where it has a number.
-        name: of the crystal.
+        lines: lines of the prior's electrons, at rest; see :func:`jaxnmr.solve.density.lines_of`.
+        points: number of grid points along each axis.
+        atoms_per_cell: atoms per cell of the prior, if fixed.
+        name: name of the crystal.
 
     Raises:
-        ParameterError: a composition that is impossible for the cell.
+        ParameterError: the composition is impossible for the cell.
     """
     if atoms_per_cell and sum(composition.values()) != atoms_per_cell:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""Areas of a Le Bail fit as densities take them: of which electrons, on which lines (host)."""
+"""Areas of a Le Bail fit as input of densities: conversion between electrons and between line sets (host)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,21 +23,21 @@ from ..extraction.records import Extraction
 from ..peaks.find import find_peaks
 from ..records import Intensities, require_areas
 
-# what is added to both intensities of a ratio, of that of atoms at random places
+# added to both intensities of a ratio, relative to that of atoms at random positions
 _FLOOR = 0.05
-# relative differences of edges and degrees of angles below which a cell is cubic
+# relative differences of edges, and degrees of angles, below which a cell is cubic
 _CUBIC = 2e-3
-# of the largest area, a line that the cell does not make; in widths, how far it is from all that it makes
+# relative area of a line that the cell does not explain; its smallest distance, in widths, from calculated lines
 _STRONG, _APART = 0.05, 1.5
 
 
 @checked
 def line_areas(intensities: Intensities) -> LineAreas:
-    """Areas of groups with their covariance, of all electrons of the sample.
+    """Return areas of groups with their covariance, for all electrons of the sample.
 
     Raises:
-        ConventionError: neutrons, which nuclei scatter.
-        DataError: areas that nothing can be compared with.
+        ConventionError: neutrons were used, which nuclei scatter.
+        DataError: the areas cannot be compared with anything.
     """
     require_areas(intensities)
     _require_xrays(intensities)
@@ -57,10 +57,10 @@ def _require_xrays(intensities: Intensities | Extraction) -> None:
 
 @checked
 def require_one_phase(pattern: Pattern, fit: Extraction) -> None:
-    """Refuse a pattern with strong lines that the cell does not make.
+    """Refuse a pattern with strong lines that the cell does not explain.
 
     Raises:
-        DataError: which these are.
+        DataError: there are such lines, which the message lists.
     """
     peaks = find_peaks(pattern)
     if not len(peaks):
@@ -79,20 +79,21 @@ def require_one_phase(pattern: Pattern, fit: Extraction) -> None:
 
 @checked
 def converted(lines: LineAreas, crystal: Crystal, atoms: AtomKind, wavelength: float) -> LineAreas:
-    """Areas as other electrons would have made them, by the form factors of a model.
+    """Convert areas to those of other electrons, by the form factors of a model.
 
-    Each area is multiplied by ``I_atoms/I_xray`` of the model, both with a twentieth of what its atoms would give at random places, so
-    that lines which are weak in the model keep the ratio of form factors. X-rays have dispersion, which no density has: all electrons
-    to all electrons takes that out. How far the ratio of a line is from that of form factors is added to its uncertainty by a third.
+    Each area is multiplied by ``I_atoms/I_xray`` of the model. A twentieth of the intensity of its atoms at random
+    positions is added to both, so that lines weak in the model keep the ratio of form factors. X-ray areas include
+    dispersion, which a density lacks: a conversion from all electrons to all electrons removes it. A third of the
+    deviation of a line's ratio from that of form factors is added to its uncertainty.
 
     Args:
-        lines: of all electrons, with dispersion.
-        crystal: the model, in the cell of the lines.
-        atoms: what to convert to.
+        lines: areas of all electrons, with dispersion.
+        crystal: model, in the cell of the lines.
+        atoms: electrons to convert to.
         wavelength: Å.
 
     Raises:
-        ConventionError: areas that are of other electrons already.
+        ConventionError: the areas are already of other electrons.
     """
     if lines.atoms != "all-electron":
         raise ConventionError(f"{lines.name} is of {lines.atoms} electrons already")
@@ -105,10 +106,10 @@ def converted(lines: LineAreas, crystal: Crystal, atoms: AtomKind, wavelength: f
 def conversion(
     lines: LineAreas, crystal: Crystal, atoms: AtomKind, wavelength: float, *, at_rest: bool = False
 ) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, " groups"]]:
-    """Factors of areas from X-rays to other electrons, and their relative uncertainties; see :func:`converted`.
+    """Return factors of areas from X-rays to other electrons, and their relative uncertainties; see :func:`converted`.
 
     Args:
-        lines, crystal, atoms, wavelength: as there.
+        lines, crystal, atoms, wavelength: as of :func:`converted`.
         at_rest: whether the other electrons are those of atoms at rest.
     """
     h, cell = lines.hkl, np.asarray(crystal.cell, dtype=float)
@@ -137,12 +138,12 @@ def conversion(
     plain = [np.bincount(lines.members, lines.weight * by_chance, minlength=len(lines)) for by_chance in random]
     ratio, usual = total[1] / total[0], plain[1] / plain[0]
     doubt = np.abs(np.log(ratio / usual)) / 3.0
-    # atoms say well what dispersion does, and less well what valence electrons do
+    # free atoms describe dispersion well, and valence electrons less well
     return ratio, doubt / 3.0 if atoms == "all-electron" else doubt
 
 
 def _equivalents(lines: LineAreas, crystal: Crystal) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Where the lines stand for more than the equivalents of the crystal: all of these, which line each is of, and its share."""
+    """Expand lines with more equivalents than the crystal: return all of these, their lines, and their shares."""
     rotations = laue_rotations(lines.group)
     if len(rotations) <= len(laue_rotations(crystal.group)):
         return None
@@ -152,7 +153,7 @@ def _equivalents(lines: LineAreas, crystal: Crystal) -> tuple[np.ndarray, np.nda
 
 
 def _at_random(crystal: Crystal, s_sq: np.ndarray, atoms: AtomKind, u: float) -> np.ndarray:
-    """``<|F|²>`` of the atoms at random places, with one displacement."""
+    """Return ``<|F|²>`` of the atoms at random positions, with one displacement."""
     gaussians = atom_gaussians(crystal.species, atoms)
     amounts = np.bincount(np.asarray(crystal.expand().site, dtype=int), minlength=len(crystal.species))
     total = np.zeros(len(s_sq))
@@ -169,16 +170,17 @@ def line_pattern(
     *,
     expected: tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]] | None = None,
 ) -> LinePattern:
-    """The lines of a cubic cell for a learned prior: reflections of one ``h² + k² + l²`` are one line, with what is known of their sum.
+    """Make the lines of a cubic cell for a learned prior: reflections of one ``h² + k² + l²`` are summed.
 
     Args:
-        fit: of a cubic cell without extinctions.
-        lines: of the prior.
-        ratio: by ``h² + k² + l²``, what areas are multiplied by; see :func:`converted`.
-        expected: areas of all lines and their relative deviations, which stand for those that were not measured; refused when not given.
+        fit: fit of a cubic cell without extinctions.
+        lines: lines of the prior.
+        ratio: factors on areas by ``h² + k² + l²``; see :func:`converted`.
+        expected: areas of all lines and their relative deviations, which replace unmeasured ones; by default these are
+            refused.
 
     Raises:
-        ConventionError: neutrons, a cell that is not cubic, or a pattern that ends before the lines of the prior do.
+        ConventionError: neutrons were used, the cell is not cubic, or the pattern ends before the lines of the prior.
     """
     _require_xrays(fit)
     edge = cubic_edge(fit.cell, fit.name)
@@ -189,7 +191,7 @@ def line_pattern(
         if not len(rows):
             missing.append(k)
             continue
-        # angular factors of a line are one: weights differ by multiplicities
+        # angular factors of a line are equal: weights differ by multiplicities
         copies = np.array([_copies(h) for h in fit.hkl[rows]])
         factor = float(np.mean(fit.weight[rows] / copies))
         times = 1.0 if ratio is None else ratio.get(int(n), 1.0)
@@ -215,10 +217,10 @@ def line_pattern(
 
 
 def cubic_edge(cell: np.ndarray, name: str) -> float:
-    """The edge of a cubic cell.
+    """Return the edge of a cubic cell.
 
     Raises:
-        ConventionError: another cell.
+        ConventionError: the cell is not cubic.
     """
     six = np.asarray(cell, dtype=float)
     edge = float(np.cbrt(np.prod(six[:3])))
@@ -230,7 +232,7 @@ def cubic_edge(cell: np.ndarray, name: str) -> float:
 
 
 def _copies(h: np.ndarray) -> int:
-    """Reflections that are equivalent in m-3m."""
+    """Count the reflections equivalent in m-3m."""
     counts = np.unique(np.abs(h), return_counts=True)[1]
     arrangements = 6 // int(np.prod([np.prod(np.arange(1, c + 1)) for c in counts]))
     return arrangements * 2 ** int((np.abs(h) > 0).sum())

@@ -1,4 +1,4 @@
-"""From a measured pattern and a model to the most probable density, its atoms, and agreement before and after (host)."""
+"""From a measured pattern and a model to the most probable density, its atoms, and their agreement (host)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,14 +20,14 @@ from ..handover import profile_factor, refine_solution
 from .atoms import DensityAtoms, atoms_of
 from .lines import converted, line_areas, require_one_phase
 
-# relative, by which the cell of a model may differ from that of the pattern
+# largest relative difference between the cells of model and pattern
 _CELL = 0.02
-# of areas, what free atoms are not expected to describe
+# relative error of areas calculated from free atoms
 _MODEL_ERROR = 0.03
 
 
 class Agreement(NamedTuple):
-    """How well a structure agrees: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``, and Rwp of the whole pattern in per cent."""
+    """Agreement of a structure: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``, and Rwp of the pattern in per cent."""
 
     r_lines: float
     rwp: float
@@ -38,15 +38,15 @@ class MeasuredDensity:
     """A density from a measured pattern.
 
     Attributes:
-        extraction: the Le Bail fit.
+        extraction: Le Bail fit.
         lines: areas, of all electrons without dispersion.
-        start: the model, in the cell of the pattern.
-        known: what was known of the density; ``refined`` given the lines.
-        atoms: of the most probable density, refined on the lines.
-        fits: Rietveld refinements from the start, scale and profile only, and from the atoms of the density, everything; none where they
-            were not asked for.
+        start: model, in the cell of the pattern.
+        known: prior distribution of the density; ``refined`` given the lines.
+        atoms: atoms of the most probable density, refined on the lines.
+        fits: Rietveld refinements, from the start with scale and profile only, and from the atoms of the density with
+            all parameters; none if not requested.
         before, after: agreement of the start and of the atoms of the density.
-        notes: what a reader must know.
+        notes: remarks that a reader must know.
     """
 
     extraction: Extraction
@@ -75,24 +75,25 @@ def measured_density(
     allow_impurities: bool = False,
     seed: int = 0,
 ) -> MeasuredDensity:
-    """The most probable density given a measured pattern and what a model says, and the atoms it consists of.
+    """Determine the most probable density given a measured pattern and a model, and its atoms.
 
-    The pattern is fitted by the reflections of the cell; their areas, with the covariance that overlap leaves them, correct a density
-    whose expectation and covariance are those of the model with uncertain places (:func:`jaxnmr.density.linear.expected_density`).
+    The pattern is fitted by the reflections of the cell. Their areas, with the covariance from overlap, update a
+    density with mean and covariance of the model with uncertain positions
+    (:func:`jaxnmr.density.linear.expected_density`).
 
     Args:
-        pattern: measured with X-rays of any wavelength.
-        crystal: the model, of a paper, a relative, or a search: its cell and space group are those of the pattern.
-        extraction: the Le Bail fit where it is there already.
-        position, displacement, deformation: what is not known of the model, Å, Å², and a share of its waves.
+        pattern: pattern measured with X-rays of any wavelength.
+        crystal: model from a publication, an isotype or a search, with the cell and space group of the pattern.
+        extraction: Le Bail fit, if already made.
+        position, displacement, deformation: uncertainties of the model: Å, Å², and a fraction of its waves.
         symmetric: whether the space group is imposed on the density.
         rietveld: whether Rwp before and after are calculated, by two Rietveld refinements.
-        allow_impurities: whether strong lines of other phases are passed over.
-        seed: of the crystals drawn.
+        allow_impurities: whether strong lines of other phases are ignored.
+        seed: random seed of the crystals drawn.
 
     Raises:
-        ConventionError: neutrons, or a model of another cell.
-        DataError: lines of several phases.
+        ConventionError: neutrons were used, or the model has another cell.
+        DataError: there are lines of several phases.
     """
     fit = extraction or lebail(pattern, crystal.cell, crystal.group)
     if np.abs(np.asarray(crystal.cell, dtype=float) / fit.cell - 1.0).max() > _CELL:
@@ -105,7 +106,7 @@ def measured_density(
     start = plain.replace(cell=fit.cell)
     xrays = line_areas(fit.intensities)
     wavelength = fit.instrument.wavelengths[0]
-    # of atoms that are where they were guessed to be
+    # for atoms at their initial positions
     lines = converted(xrays, start, "all-electron", wavelength).with_model_error(_MODEL_ERROR)
     d_min = 0.999 / np.sqrt(np.einsum("ni,ij,nj->n", lines.hkl, reciprocal_metric(fit.cell), lines.hkl).max())
     known = expected_density(
@@ -134,7 +135,7 @@ def measured_density(
     )
     notes = [*fit.notes, *atoms.notes]
     atoms = _near(atoms, start, lines, notes)
-    # dispersion of the atoms that were found, and everything once more
+    # dispersion of the refined atoms, and everything once more
     lines = converted(xrays, atoms.crystal, "all-electron", wavelength).with_model_error(_MODEL_ERROR)
     fitted = fit_atoms(atoms.crystal, lines)
     atoms = DensityAtoms(fitted.crystal, atoms.found, fitted._replace(start=atoms.fitted.start), atoms.notes)
@@ -156,7 +157,7 @@ def measured_density(
 
 
 def _near(atoms: DensityAtoms, start: Crystal, lines: LineAreas, notes: list[str]) -> DensityAtoms:
-    """The atoms found, or those of the model refined on the lines where that agrees better, which is said."""
+    """Return the atoms found, or those of the model refined on the lines if these agree better, with a remark."""
     direct: FittedAtoms = fit_atoms(start, lines)
     if direct.misfit < 0.98 * atoms.fitted.misfit:
         notes.append(
@@ -177,7 +178,7 @@ def _isotropic(crystal: Crystal) -> Crystal:
 def _rietveld(
     start: Crystal, crystal: Crystal, fit: Extraction, pattern: Pattern
 ) -> tuple[RefinementResult, RefinementResult]:
-    """The model as it is, with a scale and a background, and the atoms of the density with everything."""
+    """Refine the model with scale and background only, and the atoms of the density with all parameters."""
     after = refine_solution(crystal, fit, pattern)
     values = after.parameters.values
     objective: Objective = after.objective.replace(

@@ -1,4 +1,4 @@
-"""A learned prior on a measured pattern: which electrons it knows, its lines, and what it says as a linear density (host)."""
+"""Learned priors on measured patterns: conversion to their electrons and lines; linear densities (host)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, cast
@@ -20,22 +20,22 @@ from ..extraction.records import Extraction
 from .atoms import DensityAtoms, atoms_of_predicted, settings
 from .lines import conversion, converted, cubic_edge, line_areas, line_pattern
 
-# conversions to the electrons of the prior, and the change of R below which they end
+# number of conversions to the electrons of the prior, and the ratio of R at which they end
 _TURNS, _BETTER = 4, 0.98
-# of the grid, Å and Å² of atoms
+# grid points, symmetry tolerance in Å and displacement in Å² of atoms
 _POINTS, _SYMPREC, _U = 24, 0.1, 0.008
 _CUBIC_GROUP = SpaceGroup.from_name("P m -3 m")
 
 
 class PredictedFromPattern(NamedTuple):
-    """What a prior makes of a measured pattern.
+    """Predictions of a prior for a measured pattern.
 
     Attributes:
-        predicted, refined: its densities, before and after the lines.
-        pattern: the lines, of the prior's electrons.
-        atoms: of the refined density; none without a composition.
-        notes: what a reader must know.
-        measured: atoms refined on the areas as measured, of all electrons, where the prior is of valence electrons.
+        predicted, refined: densities before and after the lines are used.
+        pattern: lines, for the prior's electrons.
+        atoms: atoms of the refined density; none without a composition.
+        notes: remarks that a reader must know.
+        measured: atoms refined on the measured areas of all electrons, if the prior is for valence electrons.
     """
 
     predicted: PredictedDensity
@@ -47,16 +47,16 @@ class PredictedFromPattern(NamedTuple):
 
 
 def kind_of(prior: DensityPrior) -> AtomKind:
-    """Of which electrons the densities of a prior are; its card says, and valence electrons otherwise."""
+    """Return which electrons the densities of a prior describe, from its card; valence electrons by default."""
     return cast(AtomKind, prior.card.get("electrons", "valence"))
 
 
 @checked
 def lines_of(pattern: LinePattern, prior: DensityPrior) -> LineAreas:
-    """The lines of a prior as areas that atoms are refined on.
+    """Return the lines of a prior as areas for refining atoms.
 
     Raises:
-        ConventionError: a pattern without some of them.
+        ConventionError: the pattern lacks some of them.
     """
     areas, sigma = pattern.on(prior.lines)
     cell = np.array([pattern.edge] * 3 + [90.0] * 3)
@@ -69,7 +69,7 @@ def lines_of(pattern: LinePattern, prior: DensityPrior) -> LineAreas:
 
 @checked
 def known_of(predicted: PredictedDensity, prior: DensityPrior) -> LinearDensity:
-    """What a prior says as a linear density, for terms of a refinement: all waves of its functions, no symmetry imposed."""
+    """Return a prediction as a linear density for terms of a refinement: all waves, no symmetry imposed."""
     largest = float(prior.basis.waves.squares.max())
     waves = IndependentWaves.plan(predicted.cell, predicted.edge / np.sqrt(largest) * (1.0 - 1e-9))
     volume = predicted.edge**3
@@ -90,22 +90,23 @@ def predicted_density(
     widths: Sequence[float] = (1.0,),
     missing: Literal["refuse", "expected"] = "refuse",
 ) -> PredictedFromPattern:
-    """Predict, refine and find atoms on a measured pattern of X-rays.
+    """Predict and refine a density and find its atoms, given a measured X-ray pattern.
 
-    A prior of valence electrons needs the intensities that these would have. Areas are converted by the form factors of atoms, first at
-    random places, then at those that were found, with their displacements, until they stay; that needs a composition with amounts.
+    A prior of valence electrons needs the intensities that these would scatter. Areas are converted by the form factors
+    of atoms, first at random positions, then at those found, with their displacements, until convergence; this requires
+    a composition with amounts.
 
     Args:
-        prior: learned.
-        fit: the Le Bail fit of a cubic cell without extinctions.
-        composition: atoms of each element in the cell; elements only or none for a prior of all electrons.
+        prior: learned prior.
+        fit: Le Bail fit of a cubic cell without extinctions.
+        composition: atoms of each element in the cell; for a prior of all electrons also elements only, or ``None``.
         widths: as of `DensityPrior.refine`.
-        missing: what becomes of lines of the prior that were not measured: a refusal, or what the prior expects of them without a pattern
-            stands for them, with how uncertain that is.
+        missing: treatment of lines of the prior that were not measured: they are refused, or replaced by the
+            expectation of the prior without a pattern, with its uncertainty.
 
     Raises:
-        ConventionError: a cell that is not cubic, a pattern that ends too early, neutrons; amounts that are missing.
-        ParameterError: a composition that is impossible for the cell.
+        ConventionError: the cell is not cubic, the pattern ends too early, neutrons were used, or amounts are missing.
+        ParameterError: the composition is impossible for the cell.
     """
     whole = isinstance(composition, Mapping)
     if kind_of(prior) != "all-electron" and not whole:
@@ -125,7 +126,7 @@ def predicted_density(
     counts = {e: int(n) for e, n in composition.items()}
     if kind_of(prior) == "all-electron":
         return _once(prior, fit, composition, counts, edge, None, expected, widths, notes)
-    # atoms that agree with what was measured say how to convert it; the first are those of the prior without a pattern
+    # atoms that agree with the measurement define the conversion; the first are those of the prior without a pattern
     areas = line_areas(fit.intensities)
     blind = prior.predict(edge, None, composition)
     best = _on_xrays(prior, blind.density((_POINTS,) * 3), counts, areas, fit)
@@ -169,7 +170,7 @@ def _once(
 def _on_xrays(
     prior: DensityPrior, density: Density, counts: Mapping[str, int], areas: LineAreas, fit: Extraction
 ) -> FittedAtoms:
-    """Atoms of a density of valence electrons, refined on what all electrons scattered."""
+    """Refine atoms of a valence density on the areas of all electrons."""
     found = find_atoms(density, counts, "valence", u_iso=0.0, symprec=_SYMPREC)
     starts, _ = settings(found, areas, None, _U, found.crystal.name)
     wavelength = fit.instrument.wavelengths[0]
@@ -180,7 +181,7 @@ def _on_xrays(
 def _expected(
     prior: DensityPrior, edge: float, composition: Mapping[str, int] | Sequence[str] | None
 ) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]]:
-    """Areas of all lines that the prior expects without a pattern, and their relative deviations."""
+    """Return areas of all lines expected by the prior without a pattern, and their relative deviations."""
     blind = prior.predict(edge, None, composition)
     drawn = np.stack([prior.line_model.areas(c) for c in blind.draw(200)])
     mean = drawn.mean(axis=0)
@@ -192,7 +193,7 @@ def _unmeasured(prior: DensityPrior, fit: Extraction) -> int:
 
 
 def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: float) -> dict[int, float]:
-    """Intensities of valence over those of all electrons, of atoms at random places, by line."""
+    """Return the ratio of valence to all-electron intensities by line, for atoms at random positions."""
     elements = tuple(composition)
     s_sq = prior.lines.squares / edge**2 / 4.0
     total = []
@@ -209,7 +210,7 @@ def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: flo
 
 
 def _ratio_of(prior: DensityPrior, crystal: Crystal, areas: LineAreas, fit: Extraction) -> dict[int, float]:
-    """The same of the atoms found, whose displacements all electrons show."""
+    """Return the same ratio for the atoms found, with displacements in the all-electron intensities."""
     hkl, multiplicity = plan_reflections(
         _CUBIC_GROUP, areas.cell, float(areas.cell[0]) / np.sqrt(prior.lines.largest) * (1.0 - 1e-9)
     )

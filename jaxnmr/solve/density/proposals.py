@@ -1,4 +1,4 @@
-"""Crystals of densities handed to a search for atoms, and a crystal that was found as a density again (host)."""
+"""Crystals from densities as proposals for a search for atoms, and densities of crystals (host)."""
 
 from collections.abc import Sequence
 
@@ -24,11 +24,11 @@ def structure_from_proposals(
     seconds: float = 100.0,
     seed: int = 0,
 ) -> Solutions:
-    """The search for atoms of :func:`jaxnmr.solve.structure`, with crystals of densities among its starts.
+    """Run :func:`jaxnmr.solve.structure` with crystals from densities among its starts.
 
     Args:
-        intensities, composition, seconds, seed: as there.
-        proposals: in the cell of the intensities.
+        intensities, composition, seconds, seed: as of :func:`jaxnmr.solve.structure`.
+        proposals: crystals in the cell of the intensities.
     """
     return structure(intensities, composition, proposals=tuple(proposals), seconds=seconds, seed=seed)
 
@@ -37,11 +37,11 @@ def structure_from_proposals(
 def density_of(
     crystal: Crystal, step: float = 0.12, atoms: AtomKind = "all-electron", *, at_rest: bool = False
 ) -> Density:
-    """The superposed density of a crystal on a grid of about one step.
+    """Calculate the superposed density of a crystal on a grid of approximately this step.
 
     Args:
-        crystal: any.
-        step: Å.
+        crystal: any crystal.
+        step: step of the grid, Å.
         atoms, at_rest: as of :func:`jaxnmr.density.superposed`.
     """
     shape: Shape = tuple(int(np.ceil(edge / step)) for edge in np.asarray(crystal.cell)[:3])  # type: ignore[assignment]

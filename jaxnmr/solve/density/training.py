@@ -1,4 +1,4 @@
-"""Crystals from files as those that a prior is trained with, and the training (host)."""
+"""Training of a prior on crystals from files (host)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,12 +24,12 @@ class _Readable(Protocol):
 
 
 def samples_of(candidates: Iterable[_Readable]) -> tuple[list[Sample], dict[str, int]]:
-    """Crystals in the pose in which a prior sees them, and how many were left out for which reason.
+    """Transform crystals to the standard pose of a prior; return them, and counts of those left out by reason.
 
-    The functions of a prior are even along b and c, so that crystals are cubic perovskites that move along one axis.
+    The functions of a prior are even along b and c, so crystals must be cubic perovskites displaced along one axis.
 
     Raises:
-        DataError: hardly any are left.
+        DataError: hardly any crystals are left.
     """
     found, left_out = [], Counter[str]()
     known = set(valence_elements())
@@ -60,7 +60,7 @@ def _sample(crystal: Crystal, known: set[str]) -> Sample:
     xyz = np.asarray(full.fractional, dtype=float) % 1.0
     cell = (edge,) * 3 + (90.0,) * 3
     error: JaxnmrError | None = None
-    # which axis atoms move along
+    # axis along which atoms are displaced
     for turned in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         try:
             return perovskite_pose(Sample(cell, elements, xyz[:, turned]))
@@ -90,20 +90,20 @@ def trained_prior(
     folder: Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[DensityPrior, tuple[Epoch, ...], int]:
-    """Train a prior on crystals, some of which are kept to judge it; goes on where a training in the folder stopped.
+    """Train a prior on crystals, some of which are held out; resumes an interrupted training in the folder.
 
     Args:
-        samples: of :func:`samples_of`.
-        recipe: how.
-        held_out: so many judge it; one in ten by default.
-        folder: keeps the training after every epoch.
-        progress: called after every epoch.
+        samples: result of :func:`samples_of`.
+        recipe: training settings.
+        held_out: size of the held-out set; one in ten by default.
+        folder: folder for a checkpoint after every epoch.
+        progress: callback after every epoch.
 
     Returns:
-        The prior, its log, and how many were held out.
+        The prior, its log, and the number of held-out crystals.
 
     Raises:
-        DataError: too few crystals for so many functions, or for any judgement.
+        DataError: there are too few crystals for the number of functions, or for validation.
     """
     count = held_out or max(len(samples) // 10, 4)
     if not 0 < count < len(samples) - 1:

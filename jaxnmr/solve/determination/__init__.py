@@ -1,1 +1,1 @@
-"""From a pattern and a composition to a refined structure: which cells and groups are tried, what became of it, and whether to believe it."""
+"""Structure determination from a pattern and a composition: choice of cells and groups, outcome, and verdict."""

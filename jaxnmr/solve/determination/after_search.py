@@ -1,4 +1,4 @@
-"""What is looked at beside the structure itself when a search has found one: texture for its refinement, electrons of its atoms, atoms that it lacks (host)."""
+"""Checks after a search: texture for the refinement, electrons of the atoms, missing atoms (host)."""
 
 from ...crystal import Crystal
 from ...errors import JaxnmrError
@@ -9,19 +9,19 @@ from ..direct.solutions import Solutions
 from ..fourier.maps import difference_map
 from ..records import Intensities
 
-# sites beyond which fits to areas take long
+# number of sites beyond which fits to areas take long
 _MOST_SITES = 60
-# root mean squares of a difference map by which a maximum must rise, this many Å away from all atoms, to be one that is missing: of measured
-# anglesite the highest has 3.1, and 9.3 where an oxygen was left out of the formula
+# height of a maximum in root mean squares of a difference map, at this distance in Å from all atoms, that indicates a
+# missing atom: the highest of measured anglesite has 3.1, and 9.3 with an oxygen omitted from the formula
 _ATOM, _AWAY = 6.0, 0.9
 
 
 def texture_for(crystal: Crystal, areas: Intensities, solutions: Solutions) -> Texture | None:
-    """The texture with which a structure is to be refined, in its own setting; nothing where the search saw none.
+    """Return the texture for refining a structure, in its setting; ``None`` if the search found none.
 
     Args:
-        crystal: a structure to be refined, in any setting.
-        areas: that were searched; ``solutions`` what was found.
+        crystal: structure to be refined, in any setting.
+        areas: areas used in the search; ``solutions`` its result.
     """
     if solutions.texture is None:
         return None
@@ -32,28 +32,28 @@ def texture_for(crystal: Crystal, areas: Intensities, solutions: Solutions) -> T
 
 
 def electron_notes(crystal: Crystal, areas: Intensities, texture: Texture | None = None) -> tuple[str, ...]:
-    """Elements whose numbers of electrons the areas contradict, in words.
+    """List elements whose numbers of electrons contradict the areas, in words.
 
     Args:
-        crystal: a structure that was found, in the setting of the areas.
-        areas: integrated intensities of X-rays; of neutrons nothing is said.
-        texture: that they have.
+        crystal: solved structure, in the setting of the areas.
+        areas: integrated X-ray intensities; nothing is reported for neutrons.
+        texture: texture of the areas.
     """
     if areas.instrument.radiation != "xray" or len(crystal.species) > _MOST_SITES:
         return ()
     try:
         return electron_counts(crystal, areas if texture is None else texture.corrected(areas)).notes
     except JaxnmrError:
-        # a single element, or too few areas to count by
+        # a single element, or too few areas for a count
         return ()
 
 
 def missing_notes(crystal: Crystal, areas: Intensities, solutions: Solutions) -> tuple[str, ...]:
-    """Where the areas see an atom that a structure does not have, in words.
+    """List positions where the areas show an atom missing in a structure, in words.
 
     Args:
-        crystal: a refined structure, in any setting.
-        areas: that were searched; ``solutions`` what was found.
+        crystal: refined structure, in any setting.
+        areas: areas used in the search; ``solutions`` its result.
     """
     try:
         here, texture = areas_in_setting(areas, crystal), texture_for(crystal, areas, solutions)

@@ -1,4 +1,4 @@
-"""Whether determinations from different seeds ended in the same structure, and what that says in words (host)."""
+"""Agreement of determinations from different seeds, and its description in words (host)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ _ORDER = {"solved": 0, "not solved": 1}
 
 
 def in_order(rows: Sequence[SeedRow]) -> list[SeedRow]:
-    """Rows, the best first: those that were solved, then refined ones, by the Bayesian information criterion; others by R.
+    """Sort rows, the best first: solved ones, then refined ones by the Bayesian information criterion, others by R.
 
-    Where criteria hardly differ and all energies are known, the lower energy is first.
+    If criteria hardly differ and all energies are known, the lower energy is first.
     """
     ordered = sorted(
         rows,
@@ -36,13 +36,13 @@ def in_order(rows: Sequence[SeedRow]) -> list[SeedRow]:
 
 
 def compared(ordered: Sequence[SeedRow]) -> list[SeedRow]:
-    """Rows with the numbers of their structures, and how far atoms are from those of the first.
+    """Number the structures of rows, and measure distances of atoms from those of the first.
 
-    Structures are the same when atoms lie within 0.05 (V/N)^(1/3), root mean square, in whatever setting, origin and hand; elements that
-    X-rays hardly tell apart count as one.
+    Structures are the same if atoms lie within 0.05 (V/N)^(1/3), root mean square, in any setting, origin and hand;
+    elements that X-rays hardly distinguish count as one.
 
     Args:
-        ordered: the best first.
+        ordered: rows, the best first.
     """
     found: list[SeedRow] = []
     examples: list[SeedRow] = []
@@ -61,7 +61,7 @@ def compared(ordered: Sequence[SeedRow]) -> list[SeedRow]:
 
 
 def _between(row: SeedRow, example: SeedRow) -> float | None:
-    """Å between the atoms of the same structure, ``None`` of two different ones."""
+    """Return the distance in Å between the atoms of equal structures, ``None`` for different ones."""
     if row.crystal is None or example.crystal is None:
         return None
     same = {b: a for a, b in {*row.alike, *example.alike}}
@@ -71,13 +71,13 @@ def _between(row: SeedRow, example: SeedRow) -> float | None:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What seeds say of one another.
+    """Comparison of the results of seeds.
 
     Attributes:
-        rows: the best first, compared.
-        alike: rows that ended in the structure of the best, it included.
-        alternatives: the best row of every other structure that fits as well.
-        text: in a sentence or two.
+        rows: compared rows, the best first.
+        alike: rows with the structure of the best, including the best.
+        alternatives: best row of every other structure that fits equally well.
+        text: summary in one or two sentences.
     """
 
     rows: tuple[SeedRow, ...]
@@ -87,16 +87,17 @@ class Agreement:
 
     @property
     def undecided(self) -> tuple[SeedRow, ...]:
-        """Alternatives that the energy does not speak against."""
+        """Alternatives that the energy does not exclude."""
         best = self.rows[0].energy_ev_atom
         return tuple(row for row in self.alternatives if not row.energy_ev_atom > best + SAME_ENERGY)
 
 
 def agreement(rows: Sequence[SeedRow]) -> Agreement:
-    """Seeds compared.
+    """Compare the results of seeds.
 
-    Another structure fits as well when it has no more coordinates and an R below 1.25 times that of the best: Rwp where both were refined,
-    that of the search otherwise (1.5 times where it is above 0.1); or when its Bayesian information criterion is lower, or hardly higher.
+    Another structure fits equally well if it has no more coordinates and its R is below 1.25 times that of the best:
+    Rwp if both were refined, otherwise that of the search (1.5 times if it is above 0.1); or if its Bayesian
+    information criterion is lower, or hardly higher.
 
     Args:
         rows: one or more.
@@ -148,14 +149,14 @@ def _text(found: Sequence[SeedRow], alike: Sequence[SeedRow], alternatives: Sequ
 
 
 def _named(rows: Sequence[SeedRow]) -> str:
-    """Seeds by their numbers, a few of them."""
+    """List seeds by number, a few of them."""
     numbers = [str(row.seed) for row in sorted(rows, key=lambda row: row.seed)]
     shown = numbers if len(numbers) < 7 else [*numbers[:5], f"{len(numbers) - 5} more"]
     return f"seed{'' if len(rows) == 1 else 's'} {listed(shown)}"
 
 
 def _figures(row: SeedRow) -> str:
-    """What a structure is told from another by."""
+    """Format the group, R factors and energy of a structure."""
     rwp = f", Rwp {row.rwp:.2f} %" if row.refined else ""
     energy = f", {row.energy_ev_atom:.4f} eV per atom" if np.isfinite(row.energy_ev_atom) else ""
     return f"{row.group}, R {row.r_factor:.3f}{rwp}{energy}"

@@ -1,4 +1,4 @@
-"""Atoms searched in the likeliest cells and space groups, longer with every round, until a structure fits (host)."""
+"""Search for atoms in the most likely cells and space groups, longer in every round, until a structure fits (host)."""
 
 from collections.abc import Sequence
 
@@ -23,32 +23,32 @@ from .outcome import Attempt, fits
 from .progress import Clock
 from .record import Trail
 
-# cells are searched for atoms as long as they are this probable, and no more than so many
+# smallest probability of cells searched for atoms, and their largest number
 _LEAST_CELL, _MOST_CELLS = 0.02, 3
-# seconds of processor time that the first visit of a group takes at most; every later visit takes three times as long
+# CPU seconds of the first visit of a group; every later visit takes three times as long
 _FIRST_VISIT = 20.0
-# groups this many times less probable than that of a structure that fits are not searched
+# groups with less than this fraction of the probability of a fitting structure's group are not searched
 _RIVAL = 0.2
-# between the seeds of searches one after the other, so that those of determinations with seeds 0, 1, 2 ... have no random numbers in common
+# difference between seeds of successive searches, so that determinations with seeds 0, 1, 2 ... share no random numbers
 _STRIDE = 1_000_003
 
 
 class AtomSearch:
-    """A search for atoms in several cells and groups.
+    """Search for atoms in several cells and groups.
 
     Args:
-        pattern, instrument, peaks: what was measured, and its lines.
-        composition: as of :func:`jaxnmr.solve.structure`; ``contents`` and ``density`` too.
-        cells: candidates, the likeliest first; ``group`` where it is known.
-        seed: of the searches.
-        clock: how long; ``trail`` keeps what is found, and has what was found before.
-        extracted: Le Bail fits of the first cells with their extinctions, where they were made before; those made here are added.
-        proposals: structures that searches in cells which are theirs begin with.
+        pattern, instrument, peaks: measured pattern, and its lines.
+        composition: as of :func:`jaxnmr.solve.structure`, like ``contents`` and ``density``.
+        cells: candidates, the most likely first; ``group`` if known.
+        seed: random seed of the searches.
+        clock: time limit; ``trail`` stores results, and provides earlier ones.
+        extracted: existing Le Bail fits of the first cells with their extinctions; new ones are added.
+        proposals: starting structures for searches in their cells.
 
     Attributes:
-        extractions, tables: Le Bail fits of the cells that were searched, and their extinctions.
+        extractions, tables: Le Bail fits of the searched cells, and their extinctions.
         attempts: searches, the best first.
-        notes: what a reader must know.
+        notes: remarks that a reader must know.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class AtomSearch:
         self.attempts: list[Attempt] = []
 
     def run(self) -> None:
-        """Search until a structure fits, nothing is left to be tried, or the time is over.
+        """Search until a structure fits, nothing is left to try, or the time is up.
 
         Raises:
-            KeyboardInterrupt: somebody stopped it; what was found until then is kept.
+            KeyboardInterrupt: the user stopped it; results so far are kept.
         """
         count = len(self._cells[:_MOST_CELLS])
         likely = [k for k in range(count) if k == 0 or self._cells[k].probability >= _LEAST_CELL]
@@ -95,13 +95,13 @@ class AtomSearch:
                     if self._search_cell(k, seconds) or self._clock.left <= 0.0:
                         return
                 except JaxnmrError as err:
-                    # a fit of a less likely cell that fails is no reason to give up the others
+                    # a failed fit of a less likely cell is no reason to abandon the others
                     count = len(self.extractions)
                     if count == 0:
                         raise
                     self.notes.append(f"cell {count + 1}: {err}")
                     break
-            # probabilities of cells are too sure of themselves: where nothing fits, the next ones have their turn
+            # probabilities of cells are overconfident: if nothing fits, the next ones are tried
             likely, seconds = list(range(count)), 3.0 * seconds
             tables = self.tables[:count]
             if len(tables) == count and all(
@@ -110,15 +110,15 @@ class AtomSearch:
                 return
 
     def _is_settled(self, k: int, rung: Rung) -> bool:
-        """Whether a longer search in this cell and group can find nothing else."""
+        """Return whether a longer search in this cell and group cannot find anything else."""
         return any(cell == k and group == rung.group for cell, group in self._settled)
 
     def _search_cell(self, k: int, seconds: float) -> bool:
-        """Search in the groups of one cell; whether a structure was found that fits."""
+        """Search in the groups of one cell; return whether a structure was found that fits."""
         self.extract(k)
         best: Attempt | None = None
         for rung in groups_to_try(self.tables[k]):
-            # a higher symmetry shows in the structure itself, and a lower one only adds coordinates
+            # a higher symmetry is detected in the structure itself, and a lower one only adds coordinates
             sure = best is not None and best.solutions.best.r_factor <= GOOD_R
             if best and (sure or rung.probability < _RIVAL * best.rung.probability):
                 break
@@ -136,7 +136,7 @@ class AtomSearch:
         return best is not None
 
     def extract(self, k: int) -> None:
-        """Areas and absences of the cells up to number ``k``, where they are not there yet."""
+        """Extract areas and absences of the cells up to number ``k``, unless already present."""
         while (made := len(self.extractions)) <= k:
             if made == len(self._extracted):
                 fit = lebail(self._pattern, start=self._cells[made], instrument=self._instrument, peaks=self._peaks)
@@ -168,19 +168,19 @@ class AtomSearch:
             if note not in self.notes:
                 self.notes.append(note)
             if isinstance(err, SymmetryError | ConventionError | ParameterError):
-                # contents or positions that there is no room for
+                # no room for these contents or positions
                 self._settled.append((k, rung.group))
             return None
         best = found.best
         if found.total is not None and not any(one.dof for one in found.solutions):
-            # all assignments were tried, and none has a coordinate to move
+            # all assignments were tried, and none has a free coordinate
             self._settled.append((k, rung.group))
         solved = "solved" if found.solved else "not solved"
         self._clock.say("atoms", f"{name}: R {best.r_factor:.3f}, {counted(best.dof, 'free coordinate')}, {solved}")
         return Attempt(k, rung, areas, found, criterion(found, len(areas)))
 
     def _keep(self, attempt: Attempt) -> None:
-        """A later, longer search in the same group takes the place of an earlier one that was worse."""
+        """Replace an earlier search in the same group if a later, longer one is better."""
         same = [
             k for k, old in enumerate(self.attempts) if (old.cell, old.rung.group) == (attempt.cell, attempt.rung.group)
         ]
@@ -193,17 +193,17 @@ class AtomSearch:
 
 
 def areas_in(fit: Extraction, group: SpaceGroup) -> Intensities:
-    """Areas of a cell in one of its space groups."""
+    """Return the areas of a cell in one of its space groups."""
     return fit.intensities if group == fit.group else intensities_in(fit, group)
 
 
 def known_group(fit: Extraction) -> ExtinctionTable:
-    """The table of a group that was given."""
+    """Return the extinction table of a given group."""
     row = Extinction("given", (fit.group,), 0.0, 1.0, 0, 0.0)
     return ExtinctionTable((row,), fit.group, fit.cell)
 
 
 def criterion(found: Solutions, n: int) -> float:
-    """Bayesian information criterion of the best structure for ``n`` areas."""
+    """Return the Bayesian information criterion of the best structure for ``n`` areas."""
     best = found.best
     return n * float(np.log(max(best.r_factor, 1e-3) ** 2)) + best.dof * float(np.log(n))

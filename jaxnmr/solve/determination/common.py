@@ -1,4 +1,4 @@
-"""What all searches for atoms in one pattern have in common: the question, its lines, its cells; and what is made of a search (host)."""
+"""Common part of all searches for atoms in one pattern: arguments, lines, cells; and the outcome of a search (host)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from .verdict import verdict
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked, as of :func:`jaxnmr.solve.determine`, and found to make sense.
+    """Checked arguments of :func:`jaxnmr.solve.determine`.
 
     Attributes:
         pattern, composition, instrument, cell, density, lattices, largest_volume: as given.
-        group: that of ``cell``, where it is known.
-        contents: atoms of each element in the cell, where the number of formula units is known.
-        asked: everything but the pattern as plain values.
+        group: space group of ``cell``, if known.
+        contents: atoms of each element in the cell, if the number of formula units is known.
+        asked: all arguments except the pattern as plain values.
     """
 
     pattern: Pattern
@@ -53,7 +53,7 @@ class Question:
 
     @property
     def formula(self) -> str:
-        """The composition in one word."""
+        """Composition as one word."""
         return self.composition if isinstance(self.composition, str) else _formula(self.composition)
 
 
@@ -69,7 +69,7 @@ def question(
     lattices: str | Sequence[str] | None,
     largest_volume: float | None,
 ) -> Question:
-    """Arguments, checked; these and errors as of :func:`jaxnmr.solve.determine`."""
+    """Check arguments; these and errors as of :func:`jaxnmr.solve.determine`."""
     if group is not None and cell is None:
         raise ConventionError("a space group without its cell: give cell=, too")
     if formula_units is not None and formula_units < 1:
@@ -77,7 +77,7 @@ def question(
     if density is not None and not density > 0.0:
         raise ParameterError(f"density is {density:g} g/cm³; expected a positive number")
     known = isinstance(composition, str) or None not in composition.values()
-    # of elements without numbers only whether they are any
+    # without amounts, check only that these are elements
     unit = parse_composition(composition if known else dict.fromkeys(composition, 1.0))
     device = instrument or pattern.instrument
     if has_unknown(composition):
@@ -102,13 +102,13 @@ def question(
 
 @dataclass(frozen=True)
 class Common:
-    """A question with its lines and its cells: what a search for atoms begins with.
+    """Checked arguments with lines and cells: the input of a search for atoms.
 
     Attributes:
-        question: what was asked.
+        question: checked arguments.
         peaks: lines.
-        cells: candidates, the likeliest first.
-        notes: what a reader must know of them.
+        cells: candidates, the most likely first.
+        notes: remarks on lines and cells that a reader must know.
     """
 
     question: Question
@@ -124,13 +124,13 @@ class Common:
         extracted: list[tuple[Extraction, ExtinctionTable]] | None = None,
         proposals: tuple[Crystal, ...] = (),
     ) -> AtomSearch:
-        """A search for atoms, not yet run.
+        """Make a search for atoms, not yet run.
 
         Args:
-            seed: of the search.
-            clock: how long; ``trail`` keeps what is found.
-            extracted: fits of the first cells that were made before; those that the search makes are added.
-            proposals: structures to begin with.
+            seed: random seed of the search.
+            clock: time limit; ``trail`` stores results.
+            extracted: existing fits of the first cells; those of the search are added.
+            proposals: starting structures.
         """
         of = self.question
         return AtomSearch(
@@ -145,13 +145,13 @@ class Common:
         interrupted: bool,
         seconds: float,
     ) -> Determination:
-        """What became of it.
+        """Return the outcome of a determination.
 
         Args:
-            search: for atoms, run.
-            refinements: of what it found, run.
-            interrupted: somebody stopped one of them.
-            seconds: of processor time.
+            search: finished search for atoms.
+            refinements: finished refinements of its structures.
+            interrupted: whether the user stopped one of them.
+            seconds: CPU time.
         """
         notes = (*self.notes, *search.notes, *refinements.notes)
         status, reason = verdict(search.attempts, refinements.best, notes, refinements.doubts, interrupted)
@@ -163,12 +163,12 @@ class Common:
 
 
 def common(of: Question, seed: int, clock: Clock, trail: Trail) -> Common:
-    """Lines and cells, those of before where there are any.
+    """Find lines and cells, or take those of an earlier determination.
 
     Args:
-        of: what was asked.
-        seed: of the search for cells.
-        clock: who is told; ``trail`` what was found before, and what is found now.
+        of: checked arguments.
+        seed: random seed of the search for cells.
+        clock: receives messages; ``trail`` provides earlier results, and stores new ones.
     """
     peaks = find_peaks(of.pattern, of.instrument)
     clock.say("peaks", counted(len(peaks), "line"))
@@ -195,7 +195,7 @@ def _formula(amounts: Mapping[str, float | None]) -> str:
 
 
 def given_cell(cell: Float[np.ndarray, "6"], group: SpaceGroup) -> CellCandidate:
-    """A cell that was known before, as a candidate."""
+    """Return a known cell as a candidate."""
     return CellCandidate(
         cell=cell, niggli=cell, lattice="", group=group, zero=0.0, displacement=0.0, indexed=0, unindexed=0, possible=0,
         m20=float("nan"), log_evidence=0.0, probability=1.0,

@@ -1,4 +1,4 @@
-"""From a powder pattern and a composition to a refined structure, step by step (host)."""
+"""Structure determination from a powder pattern and a composition to a refined structure, step by step (host)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,34 +36,37 @@ def determine(
     checkpoint: str | Path | None = None,
     proposals: Sequence[Crystal] = (),
 ) -> Determination:
-    """Determine a crystal structure from a powder pattern and what the sample is made of.
+    """Determine a crystal structure from a powder pattern and the composition of the sample.
 
-    Lines are found and indexed, the likeliest cells fitted to the whole pattern, space groups ranked by the reflections that are absent
-    and by how often they occur, and in each the atoms are searched, until a structure fits. The best ones are refined. A failure is said
-    to be one. An interruption (Ctrl-C) returns what was found until then.
+    Lines are found and indexed, the most likely cells fitted to the whole pattern, and space groups ranked by their
+    absences and frequencies; in each the atoms are searched for until a structure fits. The best ones are refined. A
+    failure is reported as such. An interruption (Ctrl-C) returns the results so far.
 
     Args:
-        pattern: measured.
-        composition: such as ``"PbSO4"``, or numbers by element; ``{"Pb": None, "S": None, "O": None}`` where only the elements are known.
-            Hydrogen is left out.
+        pattern: measured pattern.
+        composition: such as ``"PbSO4"``, or numbers by element; ``{"Pb": None, "S": None, "O": None}`` if only the
+            elements are known. Hydrogen is left out.
         instrument: by default that of the pattern.
-        cell: ``(6,)`` conventional cell in Å and degrees, where it is known; ``group`` its space group.
-        formula_units: in this or in the conventional cell that is found, where known; ``density`` in g/cm³ tells it, too.
+        cell: ``(6,)`` conventional cell in Å and degrees, if known; ``group`` its space group.
+        formula_units: number in this cell or in the conventional cell found, if known; can also follow from ``density``
+            in g/cm³.
         lattices, largest_volume: as of :func:`jaxnmr.solve.index`.
-        minutes: of processor time, after which no new search for atoms begins.
-        energy: a model, such as ``"chgnet-r2scan"``, that decides between structures that are equal for the pattern, and where elements
-            are that X-rays do not tell apart.
-        seed: of all searches.
-        progress: called with what is done, and when there is news.
-        checkpoint: JSON file that always holds the cells and the searches that are done. Where it is there already, of the same
-            pattern and arguments, these are taken over.
-        proposals: structures that searches begin with beside their own starts, in cells that are theirs; others are passed over.
+        minutes: CPU time after which no new search for atoms begins.
+        energy: a model, such as ``"chgnet-r2scan"``, that decides between structures with equal patterns, and between
+            arrangements of elements that X-rays do not distinguish.
+        seed: random seed of all searches.
+        progress: callback with the current step, and with news.
+        checkpoint: JSON file that always holds the cells and the finished searches. An existing one of the same pattern
+            and arguments is resumed.
+        proposals: additional starting structures for searches in their cells; others are ignored.
 
     Raises:
-        ConventionError: no wavelength, a composition that makes no sense or whose ``X`` nothing can count, a group without its cell.
-        DataError: fewer than five lines and no cell; fewer than eight and no cubic, tetragonal or hexagonal one.
-        SymmetryError: a group that contradicts the cell.
-        ParameterError: numbers that make no sense.
+        ConventionError: there is no wavelength, the composition is invalid or its ``X`` cannot be determined, or a
+            group is given without a cell.
+        DataError: there are fewer than five lines and no cell; or fewer than eight and no cubic, tetragonal or
+            hexagonal cell.
+        SymmetryError: the group contradicts the cell.
+        ParameterError: a number is invalid.
     """
     asked = question(
         pattern, composition, instrument=instrument, cell=cell, group=group, formula_units=formula_units, density=density,
@@ -73,7 +76,7 @@ def determine(
     model = EnergyModel.load(energy) if isinstance(energy, str) else energy
     trail = Trail(checkpoint, pattern, {**asked.asked, "seed": seed})
     clock = Clock(60.0 * minutes, progress)
-    # whoever stops the search for lines or cells gets nothing: there is nothing yet
+    # an interruption of the search for lines or cells returns nothing: there is no result yet
     shared = common(asked, seed, clock, trail)
     search = shared.search(seed, clock, trail, proposals=tuple(proposals))
     refinements, interrupted = Refinements(pattern, clock, model), False
@@ -86,10 +89,10 @@ def determine(
 
 
 def require_minutes(minutes: float) -> None:
-    """Complain about no time at all.
+    """Refuse a time limit that is not positive.
 
     Raises:
-        ParameterError: see there.
+        ParameterError: ``minutes`` is not positive.
     """
     if not minutes > 0.0:
         raise ParameterError(f"minutes is {minutes:g}; expected a positive number")

@@ -1,4 +1,4 @@
-"""Which space groups are tried, and in which order (host)."""
+"""Choice and order of the space groups to try (host)."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 from ...crystal import SpaceGroup
 from ..extraction.extinction import ExtinctionTable
 
-# a group that was never counted is not impossible
+# pseudocount: a group that was never counted is not impossible
 _UNSEEN = 0.3
 
 
@@ -18,8 +18,8 @@ class Rung:
 
     Attributes:
         group: in the axes of the cell.
-        symbol: its extinction symbol.
-        probability: from the absences and from how often groups occur, among all groups of the lattice.
+        symbol: extinction symbol.
+        probability: probability among all groups of the lattice, from absences and frequencies of groups.
     """
 
     group: SpaceGroup
@@ -28,15 +28,15 @@ class Rung:
 
 
 def groups_to_try(table: ExtinctionTable, *, least: float = 0.003, most: int = 12) -> tuple[Rung, ...]:
-    """Space groups of a lattice, the most probable first.
+    """List space groups of a lattice, the most probable first.
 
-    An extinction symbol is as probable as absences say; of the groups that share it, and of symbols that agree equally well,
-    those are more probable that occur more often.
+    Absences determine the probability of extinction symbols; among groups with the same symbol, and symbols that agree
+    equally well, frequent groups are more probable.
 
     Args:
-        table: of `jn.solve.extinctions`.
-        least: smallest probability; the first group is always there.
-        most: groups.
+        table: result of `jn.solve.extinctions`.
+        least: smallest probability; the first group is always included.
+        most: largest number of groups.
     """
     counts = group_counts()
     total = sum(counts) + _UNSEEN * len(counts)
@@ -52,6 +52,6 @@ def groups_to_try(table: ExtinctionTable, *, least: float = 0.003, most: int = 1
 
 @lru_cache(maxsize=1)
 def group_counts() -> tuple[int, ...]:
-    """How often each of the 230 space groups was counted among inorganic crystals."""
+    """Return the number of inorganic crystals counted in each of the 230 space groups."""
     record = json.loads(Path(__file__).with_name("space_groups.json").read_text(encoding="utf-8"))
     return tuple(record["counts"])

@@ -1,4 +1,4 @@
-"""One determination from many seeds: what they share is done once, and where they agree is evidence (host)."""
+"""One determination from many seeds: common steps are done once, and agreement is evidence (host)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class SeedsResult:
     """Determinations from many seeds.
 
     Attributes:
-        best: the best of them, with what the seeds say together in its ``status`` and ``reason``: it is not called solved where another
-            structure fits as well.
-        agreement: rows, the best first, which of them agree, and the structures that fit as well.
-        done, known: seeds of this call, and of earlier ones.
-        seconds: of processor time of all seeds, what they share included.
-        table_file: where rows are kept; ``None`` where that was in memory.
+        best: best determination, with the comparison of seeds in its ``status`` and ``reason``: it is not called solved
+            if another structure fits equally well.
+        agreement: rows, the best first, their agreement, and structures that fit equally well.
+        done, known: numbers of seeds of this call, and of earlier ones.
+        seconds: CPU time of all seeds, including common steps.
+        table_file: file of the rows; ``None`` if in memory.
         texts: structures as CIF, by seed.
     """
 
@@ -63,7 +63,7 @@ class SeedsResult:
 
     @property
     def rows(self) -> tuple[SeedRow, ...]:
-        """One for every seed of the table, the best first."""
+        """One row per seed of the table, the best first."""
         return self.agreement.rows
 
 
@@ -87,30 +87,31 @@ def determine_from_seeds(
     callback: Callable[[SeedRow, Tally], Any] | None = None,
     progress: Callable[[Step], Any] | None = None,
 ) -> SeedsResult:
-    """Determine a structure from many seeds, independently of one another, and compare what they found.
+    """Determine a structure from many independent seeds, and compare the results.
 
-    Lines, cells and the intensities of the likeliest cell are found once; every seed then searches for atoms and refines what it finds, as
-    :func:`jaxnmr.solve.determine` does. Structures are the same when atoms lie within 0.05 (V/N)^(1/3), root mean square, whatever setting,
-    origin and hand they are in. With a folder, the table is kept there (``table.sqlite``), and a later call with other seeds adds theirs.
-    An interruption (Ctrl-C) keeps the seeds that are done, and returns them.
+    Lines, cells and the intensities of the most likely cell are found once; every seed then searches for atoms and
+    refines the structures found, as :func:`jaxnmr.solve.determine` does. Structures are the same if atoms lie within
+    0.05 (V/N)^(1/3), root mean square, in any setting, origin and hand. A folder stores the table (``table.sqlite``),
+    to which later calls add further seeds. An interruption (Ctrl-C) keeps and returns the finished seeds.
 
     Args:
         pattern, composition, instrument, cell, group, formula_units, density, lattices, largest_volume, energy: as of
-            :func:`jaxnmr.solve.determine`. For a cluster, an energy of your own must be picklable.
-        seeds: how many, from 0 on, or which.
-        minutes: of processor time for every seed, after which it begins no new search.
-        folder: where the table is kept; in memory when not given. One process at a time writes it.
-        client: of ``dask.distributed``, whose workers take a seed each; without it one follows the other in this process.
-        callback: receives the row of every seed that is done, and how far things are.
-        progress: called with what is done in this process.
+            :func:`jaxnmr.solve.determine`. For a cluster, a user-defined energy must be picklable.
+        seeds: number of seeds, from 0 on, or the seeds themselves.
+        minutes: CPU time for every seed, after which it begins no new search.
+        folder: folder of the table; in memory by default. Only one process at a time may write it.
+        client: client of ``dask.distributed``, whose workers take one seed each; without it seeds run sequentially in
+            this process.
+        callback: receives the row of every finished seed, and the progress.
+        progress: callback with the current step in this process.
 
     Returns:
-        All seeds of the table compared, those of earlier calls included, with the best determination.
+        Comparison of all seeds of the table, including those of earlier calls, with the best determination.
 
     Raises:
-        ConventionError, DataError, SymmetryError, ParameterError: as of :func:`jaxnmr.solve.determine`; a table of another pattern, of other
-            arguments or that another process writes; no worker that could do it.
-        JaxnmrError: no seed could be determined, no space on the disk, or the scheduler is gone; what was finished before is kept.
+        ConventionError, DataError, SymmetryError, ParameterError: as of :func:`jaxnmr.solve.determine`; or the table is
+            of another pattern or other arguments, another process writes it, or no worker is suitable.
+        JaxnmrError: no seed could be determined, the disk is full, or the scheduler is lost; finished seeds are kept.
     """
     numbers = _seeds(seeds)
     asked = question(
@@ -121,7 +122,7 @@ def determine_from_seeds(
     model = EnergyModel.load(energy) if isinstance(energy, str) else energy
     table = Table(folder, KIND, COLUMNS, _run(asked, minutes, energy))
     try:
-        # what failed may have been a worker out of memory
+        # a failure may have been a worker out of memory
         table.forget(table.reader().keys(status="error"))
         clock = Clock(60.0 * minutes, progress)
         shared, extracted = _shared(asked, numbers[0], clock, table)
@@ -173,9 +174,9 @@ def _seeds(given: int | Sequence[int]) -> list[int]:
 
 
 def _run(asked: Question, minutes: float, energy: EnergyModel | str | None) -> str:
-    """Digest of everything that all rows have in common."""
+    """Return a digest of everything common to all rows."""
     device = asked.instrument or asked.pattern.instrument
-    # where an instrument was read from changes nothing
+    # the file that an instrument was read from is irrelevant
     beam = {} if device is None else {f.name: getattr(device, f.name) for f in fields(device) if f.name not in _NOTES}
     name = energy if energy is None or isinstance(energy, str) else energy.name
     said = {
@@ -194,7 +195,7 @@ _NOTES = ("name", "optics")
 def _shared(
     asked: Question, seed: int, clock: Clock, table: Table
 ) -> tuple[Common, tuple[tuple[Extraction, ExtinctionTable], ...]]:
-    """What seeds share: lines, cells, which stay those of the first call, and the fit of the likeliest cell."""
+    """Make the common steps: lines and cells, fixed by the first call, and the fit of the most likely cell."""
     trail, known = Trail(None, asked.pattern, {}), table.reader().notes.get("cells")
     if known is None:
         shared = common(asked, seed, clock, trail)
@@ -210,25 +211,25 @@ def _shared(
 
 
 class _Best:
-    """The best determination that was made in this process."""
+    """Best determination made in this process."""
 
     def __init__(self) -> None:
         self._row: SeedRow | None = None
         self._found: Determination | None = None
 
     def keep(self, row: Row, found: Determination) -> None:
-        """One more."""
+        """Add one determination."""
         new = taken(row)
         if self._row is None or in_order([self._row, new])[0] is new:
             self._row, self._found = new, found
 
     def of(self, seed: int) -> Determination | None:
-        """That of a seed, ``None`` where it is not the best, or was made elsewhere."""
+        """Return the determination of a seed, ``None`` if it is not the best, or was made elsewhere."""
         return self._found if self._row is not None and self._row.seed == seed else None
 
 
 def _judged(best: Determination, found: Agreement, missing: Sequence[int]) -> Determination:
-    """The best determination with what the seeds say together."""
+    """Return the best determination with the comparison of seeds in its verdict."""
     status, reason = best.status, f"{best.reason}. {found.text}"
     if status == "solved" and found.undecided:
         status, reason = "not solved", f"seeds disagree, and the data do not tell which structure is right. {reason}"

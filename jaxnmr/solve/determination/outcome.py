@@ -1,4 +1,4 @@
-"""What became of a pattern: the searches for atoms, and all steps of a determination (host)."""
+"""Results of a determination: the searches for atoms, and all steps (host)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,11 +20,11 @@ class Attempt:
     """The search for atoms in one cell and space group.
 
     Attributes:
-        cell: number of the candidate cell, from 0.
-        rung: the space group and how probable it was.
-        intensities: what was compared.
-        solutions: what was found.
-        bic: Bayesian information criterion of the best structure, to be compared within a determination.
+        cell: index of the candidate cell, from 0.
+        rung: space group and its probability.
+        intensities: intensities compared.
+        solutions: structures found.
+        bic: Bayesian information criterion of the best structure, for comparison within a determination.
     """
 
     cell: int
@@ -35,24 +35,24 @@ class Attempt:
 
 
 def fits(attempt: Attempt) -> bool:
-    """Whether to search on cannot help: a structure is solved, or agrees without being determined by the data."""
+    """Return whether further searching is pointless: a structure is solved, or agrees but the data leave it open."""
     return attempt.solutions.solved or attempt.solutions.best.r_factor <= GOOD_R
 
 
 @dataclass(frozen=True)
 class Determination:
-    """What became of a pattern, step by step; later steps are empty when an earlier one failed.
+    """Results of a determination, step by step; steps after a failed one are empty.
 
     Attributes:
         status: ``"solved"``, ``"not solved"`` or ``"interrupted"``; ``reason`` in words.
-        pattern, composition: what was given.
-        peaks: lines; ``cells`` the candidates, the likeliest first (one, where the cell was given).
-        extractions: Le Bail fits of the candidates that were searched for atoms; ``extinctions`` their tables.
+        pattern, composition: arguments.
+        peaks: lines; ``cells`` the candidates, the most likely first (a single one if the cell was given).
+        extractions: Le Bail fits of the candidates searched for atoms; ``extinctions`` their tables.
         attempts: searches for atoms, the best first.
-        fits: Rietveld refinements of the best structures, the best first; ``energies`` of these, relaxed in their cells, eV per atom, not a
-            number where no energy was asked for.
-        notes: what a reader must know.
-        seconds: processor time.
+        fits: Rietveld refinements of the best structures, the best first; ``energies`` of these, relaxed in their
+            cells, eV per atom, NaN if no energy was requested.
+        notes: remarks that a reader must know.
+        seconds: CPU time.
     """
 
     status: Literal["solved", "not solved", "interrupted"]
@@ -71,10 +71,10 @@ class Determination:
 
     @property
     def crystal(self) -> Crystal:
-        """The best structure, refined where that was possible.
+        """Best structure, refined if possible.
 
         Raises:
-            DataError: none was found.
+            DataError: no structure was found.
         """
         if self.fits:
             return self.fits[0].crystal

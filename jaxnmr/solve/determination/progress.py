@@ -1,4 +1,4 @@
-"""What a determination does now, and how much of its time is left (host)."""
+"""Progress of a determination: current step and time left (host)."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """What a determination does now, for whoever waits.
+    """Current step of a determination, for display.
 
     Attributes:
         name: ``"peaks"``, ``"cells"``, ``"intensities"``, ``"atoms"`` or ``"refinement"``.
-        text: what was found or is being done.
-        seconds_left: of processor time, at most, for the search of atoms.
-        passing: whether this is only how far something is.
+        text: result or current activity.
+        seconds_left: CPU time left for the search for atoms, at most.
+        passing: whether this is only a progress message.
     """
 
     name: str
@@ -23,10 +23,10 @@ class Step:
 
 
 class Clock:
-    """Processor time since it was made, and who is told what was done in it.
+    """CPU time since its creation, and the receiver of progress messages.
 
     Args:
-        seconds: after which no new search for atoms begins.
+        seconds: CPU time after which no new search for atoms begins.
         told: receives every step.
     """
 
@@ -36,15 +36,15 @@ class Clock:
 
     @property
     def spent(self) -> float:
-        """Seconds of processor time."""
+        """CPU time spent, seconds."""
         return time.process_time() - self._start
 
     @property
     def left(self) -> float:
-        """Seconds, not below zero."""
+        """CPU time left, seconds, at least zero."""
         return max(self.seconds - self.spent, 0.0)
 
     def say(self, name: str, text: str, *, passing: bool = False) -> None:
-        """Tell a step."""
+        """Report a step."""
         if self._told is not None:
             self._told(Step(name, text, self.left, passing))

@@ -1,4 +1,4 @@
-"""A determination as plain values, and what of it a later one takes over (host)."""
+"""A determination as plain values, and the part that a later one resumes from (host)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PEAKS = ("two_theta", "sigma", "area", "sigma_area", "fwhm", "humps")
 
 
 def determination_record(found: Determination) -> dict[str, Any]:
-    """The outcome of every step."""
+    """Return the results of every step."""
     return {
         "status": found.status,
         "reason": found.reason,
@@ -77,17 +77,17 @@ def determination_record(found: Determination) -> dict[str, Any]:
 
 
 def peaks_record(peaks: Peaks) -> dict[str, Any]:
-    """Lines and humps."""
+    """Return lines and humps as plain values."""
     return {"wavelength": peaks.wavelength, "notes": peaks.notes, **{name: getattr(peaks, name) for name in _PEAKS}}
 
 
 def cell_record(one: CellCandidate) -> dict[str, Any]:
-    """A candidate cell."""
+    """Return a candidate cell as plain values."""
     return {name: getattr(one, name) for name in _CELL} | {"group": _group_record(one.group)}
 
 
 def attempt_record(attempt: Attempt) -> dict[str, Any]:
-    """A search for atoms with all structures that it found."""
+    """Return a search for atoms with all of its structures as plain values."""
     found = attempt.solutions
     return {
         "cell": attempt.cell,
@@ -106,17 +106,17 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 
 def crystal_record(crystal: Crystal) -> dict[str, Any]:
-    """A structure with isotropic displacements and full sites."""
+    """Return a structure with isotropic displacements and full sites as plain values."""
     return {"group": _group_record(crystal.group)} | _atoms_record(crystal)
 
 
 def crystal_of_record(record: Mapping[str, Any]) -> Crystal:
-    """The structure that was recorded."""
+    """Restore a structure."""
     return _crystal(record, _group_of(record["group"]))
 
 
 def cell_of_record(record: Mapping[str, Any]) -> CellCandidate:
-    """The candidate that was recorded."""
+    """Restore a candidate cell."""
     plain = {name: record[name] for name in _CELL}
     for name in ("cell", "niggli"):
         plain[name] = np.array(plain[name], dtype=float)
@@ -126,7 +126,7 @@ def cell_of_record(record: Mapping[str, Any]) -> CellCandidate:
 
 
 def solutions_of_record(record: Mapping[str, Any]) -> Solutions:
-    """The structures that were recorded."""
+    """Restore the structures of a search."""
     group = _group_of(record["group"])
     found = []
     for one in record["solutions"]:
@@ -155,17 +155,17 @@ def _crystal(record: Mapping[str, Any], group: SpaceGroup) -> Crystal:
 
 
 def group_of_attempt(record: Mapping[str, Any]) -> SpaceGroup:
-    """The space group of a search that was recorded."""
+    """Return the space group of a recorded search."""
     return _group_of(record["group"])
 
 
 def _fields(of: Any, *but: str) -> dict[str, Any]:
-    """All fields of a record but some."""
+    """Return all fields of a record except some."""
     return {f.name: getattr(of, f.name) for f in fields(of) if f.name not in but}
 
 
 def _arguments(kind: Any, record: Mapping[str, Any], *but: str) -> dict[str, Any]:
-    """What a record has for the fields of a kind but some, those that earlier versions did not have left out; lists are tuples again, numbers that were not finite are NaN."""
+    """Return the values of a record for the fields of a class; fields added later may be missing, NaN is restored."""
     found = {f.name: record[f.name] for f in fields(kind) if f.name not in but and f.name in record}
     found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return {name: float("nan") if value is None and name != "total" else value for name, value in found.items()}
@@ -184,25 +184,25 @@ def _group_of(record: Mapping[str, Any]) -> SpaceGroup:
 
 
 def pattern_record(pattern: Pattern) -> dict[str, Any]:
-    """What tells a pattern from others."""
+    """Return values that identify a pattern."""
     numbers = np.concatenate([np.asarray(a, dtype=float) for a in (pattern.x, pattern.y, pattern.sigma)])
     return {"pattern": hashlib.sha256(numbers.tobytes()).hexdigest(), "excluded": pattern.excluded}
 
 
 class Trail:
-    """What a determination has found so far, in a file, and what an earlier one had found.
+    """Checkpoint file of a determination, with the results of an earlier one.
 
     Args:
-        path: of the file; nothing is kept without.
-        pattern: what is solved.
-        asked: the arguments, as plain values.
+        path: checkpoint file; without it nothing is stored.
+        pattern: measured pattern.
+        asked: arguments as plain values.
 
     Attributes:
-        cells: of an earlier determination of the same pattern with the same arguments; none otherwise.
+        cells: cells of an earlier determination with the same pattern and arguments; otherwise none.
 
     Raises:
-        ParseError: the file holds something else.
-        ConventionError: it is of another pattern or of other arguments.
+        ParseError: the file has other content.
+        ConventionError: the file is of another pattern or other arguments.
     """
 
     def __init__(self, path: str | Path | None, pattern: Pattern, asked: Mapping[str, Any]):
@@ -220,14 +220,14 @@ class Trail:
             self._searches = earlier["attempts"]
 
     def taken(self, cell: int, group: SpaceGroup) -> Solutions | None:
-        """Structures of an earlier search in this cell and group, once; ``None`` where there was none."""
+        """Return the structures of an earlier search in this cell and group, only once; ``None`` without one."""
         for k, one in enumerate(self._searches):
             if one["cell"] == cell and _group_of(one["group"]) == group:
                 return solutions_of_record(self._searches.pop(k))
         return None
 
     def write(self, cells: Sequence[CellCandidate], attempts: Sequence[Attempt]) -> None:
-        """Write what there is, complete or not at all."""
+        """Write the results so far, atomically."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)

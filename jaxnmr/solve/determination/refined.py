@@ -1,4 +1,4 @@
-"""The best structures of a search refined against the whole pattern, and compared (host)."""
+"""Refinement of the best structures of a search against the whole pattern, and their comparison (host)."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ from .outcome import Attempt, fits
 from .progress import Clock
 from .verdict import Refined
 
-# structures that are refined
+# number of structures refined
 _REFINED = 2
-# orders of two elements whose energies are calculated, the likeliest by bond valences
+# number of orders of two elements whose energies are calculated, the most likely by bond valences
 _MOST_ORDERS = 6
 # structures whose criteria differ by less are equal for the pattern
 UNDECIDED = 10.0
-# eV per atom; energies that differ by less are of the same structure, minimised as far as that goes
+# eV per atom; energies that differ by less belong to the same structure, within the accuracy of minimisation
 SAME_ENERGY = 1e-3
 
 
@@ -33,14 +33,14 @@ class Refinements:
     """Rietveld refinements of the structures of a determination.
 
     Args:
-        pattern: what was measured.
-        clock: who is told.
-        energy: decides between structures that are equal for the pattern, where there is one.
+        pattern: measured pattern.
+        clock: receives messages.
+        energy: model that decides between structures with equal patterns, if given.
 
     Attributes:
-        fits: the best first.
-        notes: what a reader must know.
-        doubts: those of them that say that the composition is wrong.
+        fits: refinements, the best first.
+        notes: remarks that a reader must know.
+        doubts: remarks that contradict the composition.
     """
 
     def __init__(self, pattern: Pattern, clock: Clock, energy: EnergyModel | None = None):
@@ -53,19 +53,19 @@ class Refinements:
 
     @property
     def best(self) -> Refined | None:
-        """The best one, with the search and the Le Bail fit that it began with; ``None`` where there is none."""
+        """Best refinement, with the search and the Le Bail fit it started from; ``None`` without any."""
         return Refined(self.fits[0], *self._made_of[id(self.fits[0])]) if self.fits else None
 
     @property
     def energies(self) -> tuple[float, ...]:
-        """Of the fits, relaxed in their cells, eV per atom; not a number where it is not known."""
+        """Energies of the fits, relaxed in their cells, eV per atom; NaN if unknown."""
         return tuple(self._energy_of.get(id(fit), float("nan")) for fit in self.fits)
 
     def run(self, attempts: Sequence[Attempt], extractions: Sequence[Extraction]) -> None:
-        """Refine the best structures that fit, in the highest symmetry that they have.
+        """Refine the best structures that fit, in their highest symmetry.
 
         Raises:
-            KeyboardInterrupt: somebody stopped it; what was refined until then is kept.
+            KeyboardInterrupt: the user stopped it; refinements so far are kept.
         """
         done: set[str] = set()
         for attempt in [a for a in attempts if fits(a)][:_REFINED]:
@@ -97,7 +97,7 @@ class Refinements:
             self._rank_by_energy(self._energy, len(extractions[0].hkl))
 
     def _rank_by_energy(self, model: EnergyModel, n: int) -> None:
-        """Structures that are equal for the pattern, by their energies."""
+        """Rank structures with equal patterns by energy."""
         for fit in self.fits:
             name = fit.crystal.group.name
             try:
@@ -113,7 +113,7 @@ class Refinements:
             self.notes.append(f"{best} and {other} are equal for the pattern; the energy ({model.name}) prefers {best}")
 
     def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
-        """Elements that X-rays do not tell apart, by the valences of their bonds and by the energy, which is said."""
+        """Assign elements that X-rays do not distinguish, by bond valences and energy, with a remark."""
         for pair in pairs:
             orders = orders_by_bond_valences(crystal, pair)
             if len(orders) < 2:
@@ -135,14 +135,14 @@ class Refinements:
 
 
 def order_by_energy(orders: Sequence[Order], model: EnergyModel) -> tuple[Crystal, str]:
-    """The order of lowest energy, relaxed in its cell, and how it compares in words.
+    """Return the order of lowest energy, relaxed in its cell, and a comparison in words.
 
     Args:
-        orders: two or more, the likeliest by bond valences first.
-        model: an energy.
+        orders: two or more orders, the most likely by bond valences first.
+        model: energy model.
 
     Raises:
-        ConventionError: an order that the model cannot describe.
+        ConventionError: the model cannot describe an order.
     """
     energies = np.array([relaxed_energy(order.crystal, model) for order in orders])
     lowest, next_one = np.argsort(energies)[:2]
@@ -152,13 +152,13 @@ def order_by_energy(orders: Sequence[Order], model: EnergyModel) -> tuple[Crysta
 
 
 def by_energy(criteria: Sequence[float], energies: Sequence[float]) -> list[int]:
-    """Numbers of structures, the best first: where criteria of the pattern hardly differ the lower energy is first.
+    """Return indices of structures, the best first: by the pattern, or by energy if criteria hardly differ.
 
-    Only where all these energies are known: one alone prefers nothing. Those that are equal stay as the pattern has them: in a lower symmetry
-    the same structure never has a higher energy.
+    Energies are used only if all are known. Structures of equal energy keep the order of the pattern: in a lower
+    symmetry the same structure never has a higher energy.
 
     Args:
-        criteria: ascending Bayesian information criteria; ``energies`` in eV per atom, not a number where not known.
+        criteria: ascending Bayesian information criteria; ``energies`` in eV per atom, NaN if unknown.
     """
     equal = [k for k, value in enumerate(criteria) if value - criteria[0] < UNDECIDED]
     of_equal = np.array([energies[k] for k in equal])
@@ -169,5 +169,5 @@ def by_energy(criteria: Sequence[float], energies: Sequence[float]) -> list[int]
 
 
 def badness(fit: RefinementResult, n: int) -> float:
-    """Bayesian information criterion of a refined structure, for ``n`` independent observations."""
+    """Return the Bayesian information criterion of a refined structure, for ``n`` independent observations."""
     return n * float(np.log(profile_factor(fit) ** 2)) + fit.parameters.n_free * float(np.log(n))

@@ -1,4 +1,4 @@
-"""A determination from one seed as an item of a campaign: how it is worked on, its row, and the whole of it again from the row (host)."""
+"""Determination from one seed as an item of a campaign: execution, its row, and reconstruction from the row (host)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NAMED = "seed "
 
 
 def item_of(seed: int) -> Item:
-    """The item of a seed; what else it depends on is that of its table."""
+    """Return the item of a seed; all other dependencies belong to its table."""
     return Item(f"{_NAMED}{seed}", f"{_NAMED}{seed}", content=seed)
 
 
@@ -48,20 +48,22 @@ class SeedRow:
     """A determination from one seed.
 
     Attributes:
-        seed: of the searches for atoms.
-        status, reason: as of a `Determination`; ``"error"`` where it could not be made.
-        group, contents: space group and atoms in the conventional cell, ``"Pb4 S4 O16"``; empty where no structure was found.
-        r_factor: R of the square roots of areas, of the search that led to the structure.
-        coordinates: that are free in the structure; ``overlap`` Å by which atoms come closer than the search wants.
-        rwp: of the refinement, per cent; not a number where there was none.
-        bic: Bayesian information criterion of it, to be compared within a table.
-        energy_ev_atom: of the refined structure, relaxed in its cell; not a number where no energy was asked for.
-        crystal: the structure, refined where that was possible.
-        alike: pairs of elements that X-rays hardly tell apart.
-        seconds: of processor time, what all seeds share left out.
-        key: under which it stands in the table.
-        structure: number of the structure among those that differ, from 1 for that of the best; 0 where there is none.
-        distance: Å, root mean square distance of its atoms from those of the best; not a number for another structure.
+        seed: random seed of the searches for atoms.
+        status, reason: as of a `Determination`; ``"error"`` if it failed.
+        group, contents: space group and atoms in the conventional cell, ``"Pb4 S4 O16"``; empty if no structure was
+            found.
+        r_factor: R of the square roots of areas, from the search that led to the structure.
+        coordinates: number of free coordinates; ``overlap`` largest overlap of atoms in Å, relative to the minimum
+            distances.
+        rwp: Rwp of the refinement, per cent; NaN without one.
+        bic: Bayesian information criterion of the refinement, for comparison within a table.
+        energy_ev_atom: energy of the refined structure, relaxed in its cell; NaN if no energy was requested.
+        crystal: structure, refined if possible.
+        alike: pairs of elements that X-rays hardly distinguish.
+        seconds: CPU time, without the common steps.
+        key: key in the table.
+        structure: index of the structure among different ones, 1 for that of the best; 0 without any.
+        distance: root mean square distance in Å of its atoms from those of the best; NaN for another structure.
     """
 
     seed: int
@@ -95,14 +97,14 @@ class SeedRow:
 
 @dataclass(frozen=True)
 class Determining:
-    """Searches for atoms from many seeds, each with the refinements that follow; see `Work`.
+    """Work of a campaign: searches for atoms from many seeds, each with its refinements; see `Work`.
 
     Attributes:
         common: lines and cells.
-        extracted: the fits that were made of the first cells, with their extinctions.
-        minutes: as of :func:`jaxnmr.solve.determine`, of each seed; ``energy``, too.
-        cache: folder of compiled programs, for processes that have none.
-        keep: receives every row with the whole determination, ``told`` what is done now; not for other processes.
+        extracted: existing fits of the first cells, with their extinctions.
+        minutes: CPU time per seed, as of :func:`jaxnmr.solve.determine`; also ``energy``.
+        cache: folder of compiled programs, for processes without one.
+        keep: receives every row with the full determination, ``told`` the current step; not for other processes.
     """
 
     common: Common
@@ -114,16 +116,16 @@ class Determining:
     told: Callable[[Step], None] | None = field(default=None, repr=False)
 
     def begin(self) -> tuple[list[tuple[Extraction, ExtinctionTable]], EnergyModel | None]:
-        """What all seeds share; fits of less likely cells are added when one needs them."""
+        """Return the data common to all seeds; fits of less likely cells are added on demand."""
         enable_x64()
         share_cache(self.cache)
         return list(self.extracted), EnergyModel.load(self.energy) if isinstance(self.energy, str) else self.energy
 
     def rows(self, state: tuple, items: Iterable[Item]) -> Iterator[Row]:
-        """A row for every seed, one after the other.
+        """Iterate over rows, one per seed.
 
         Raises:
-            KeyboardInterrupt: somebody stopped it; the seed that was being worked on has no row.
+            KeyboardInterrupt: the user stopped it; the current seed has no row.
         """
         extracted, model = state
         for item in items:
@@ -146,10 +148,10 @@ class Determining:
         return _row(item, found, search, refinements), found
 
     def again(self, row: Row) -> Determination:
-        """The determination that a row tells of: searches as they were, refined once more in this process.
+        """Reconstruct the determination of a row: recorded searches, refined again in this process.
 
         Raises:
-            KeyboardInterrupt: somebody stopped it.
+            KeyboardInterrupt: the user stopped it.
         """
         extracted, model = self.begin()
         clock = Clock(60.0 * self.minutes, self.told)
@@ -171,7 +173,7 @@ def _attempt(record: Any, search: AtomSearch) -> Attempt:
 
 
 def _row(item: Item, found: Determination, search: AtomSearch, refinements: Refinements) -> Row:
-    """What a table keeps of a determination."""
+    """Return the part of a determination that a table stores."""
     values: dict[str, Any] = {"seed": item.content}
     record: dict[str, Any] = {
         "attempts": [attempt_record(a) for a in found.attempts], "notes": search.notes, "extractions": len(found.extractions),
@@ -201,7 +203,7 @@ def _row(item: Item, found: Determination, search: AtomSearch, refinements: Refi
 
 
 def contents_of(crystal: Crystal) -> str:
-    """Atoms in the conventional cell, ``"Pb4 S4 O16"``."""
+    """Format the atoms in the conventional cell, ``"Pb4 S4 O16"``."""
     count: dict[str, int] = {}
     for species, site in zip(crystal.species, crystal.sites(), strict=True):
         count[species] = count.get(species, 0) + site.multiplicity
@@ -209,7 +211,7 @@ def contents_of(crystal: Crystal) -> str:
 
 
 def taken(row: Row) -> SeedRow:
-    """A row from a table."""
+    """Read a row of a table."""
     numbers: dict[str, Any] = {
         name: _NAN if row.values.get(name) is None else row.values[name]
         for name in ("r_factor", "overlap", "rwp", "bic", "energy_ev_atom")

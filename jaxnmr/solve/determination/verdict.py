@@ -1,4 +1,4 @@
-"""Whether a determination may be believed, in words (host)."""
+"""Verdict on a determination, in words (host)."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -12,14 +12,15 @@ from ..extraction.records import Extraction
 from ..handover import profile_factor
 from .outcome import Attempt, fits
 
-# Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
+# ratio of Rwp of a refined structure to that of the Le Bail fit, up to which the structure is credible
 _LARGEST_RATIO = 2.0
-# part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
+# largest fraction of the pattern above the background that the right cell may leave unexplained: impurities, a poor
+# profile
 _MOST_UNEXPLAINED = 0.5
 
 
 class Refined(NamedTuple):
-    """A refinement, the search for atoms whose structure it began with, and the Le Bail fit of its cell."""
+    """A refinement, with the search for atoms and the Le Bail fit it started from."""
 
     fit: RefinementResult
     attempt: Attempt
@@ -32,14 +33,14 @@ Status = Literal["solved", "not solved", "interrupted"]
 def verdict(
     attempts: Sequence[Attempt], refined: Refined | None, notes: Sequence[str], doubts: Sequence[str], interrupted: bool
 ) -> tuple[Status, str]:  # fmt: skip
-    """What became of a determination, and why.
+    """Return the status of a determination, and the reason.
 
     Args:
         attempts: searches for atoms, the best first.
-        refined: the best refinement.
-        notes: of the search; the last one says why there was none.
-        doubts: in the composition, that the refined structure raises.
-        interrupted: somebody stopped it.
+        refined: best refinement.
+        notes: remarks of the search; the last one explains why there are no attempts.
+        doubts: doubts about the composition raised by the refined structure.
+        interrupted: whether the user stopped it.
     """
     best = attempts[0] if attempts else None
     if refined and best:
@@ -76,7 +77,7 @@ def _of_refinement(best: Attempt, refined: Refined, interrupted: bool) -> tuple[
     if best.solutions.solved:
         return "solved", words
     if refined.attempt.solutions.doubt in ("undetermined", "few areas"):
-        # the whole pattern, and a higher symmetry, may determine what areas left open
+        # the whole pattern, and a higher symmetry, may determine coordinates that the areas leave open
         precision = position_esd(found)
         areas, dof = len(refined.attempt.intensities), sum(s.xyz_basis().shape[1] for s in found.crystal.sites())
         spacing = atoms_of(found.crystal).spacing
@@ -86,19 +87,19 @@ def _of_refinement(best: Attempt, refined: Refined, interrupted: bool) -> tuple[
 
 
 def position_esd(fit: RefinementResult) -> float:
-    """Å, root mean square standard uncertainty of the positions of all atoms of a refined structure."""
+    """Return the root mean square standard uncertainty in Å of all atomic positions of a refined structure."""
     crystal = fit.crystal
     errors = np.asarray(fit.esds["xyz"], dtype=float) if "xyz" in fit.esds else np.zeros(np.shape(crystal.xyz))
-    # uncertainties of coordinates along one another's axes are taken for independent
+    # uncertainties of coordinates are taken as uncorrelated along different axes
     squared = (errors**2) @ np.asarray(crystal.cell, dtype=float)[:3] ** 2
     weight = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
     return float(np.sqrt(squared @ weight / weight.sum()))
 
 
 def unexplained(fit: Extraction) -> float:
-    """Part of the squares of what rises above or below the median that a fit leaves, the noise taken off.
+    """Return the fraction of squared deviations from the median that a fit leaves, corrected for noise.
 
-    Not above the background of the fit: where reflections are at the wrong places, that goes anywhere.
+    The background of the fit is not used: with reflections at wrong positions it is arbitrary.
     """
     left = float(np.sum(((fit.observed - fit.calculated) / fit.sigma) ** 2)) - len(fit.observed)
     whole = float(np.sum(((fit.observed - np.median(fit.observed)) / fit.sigma) ** 2)) - len(fit.observed)

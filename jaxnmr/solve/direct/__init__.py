@@ -1,1 +1,1 @@
-"""Direct space: atoms on Wyckoff positions, moved until integrated intensities agree."""
+"""Direct-space solution: atoms on Wyckoff positions, moved until integrated intensities agree."""

@@ -1,7 +1,7 @@
-"""Which Wyckoff positions the atoms are on: all assignments of a composition, the most likely first (host).
+"""Assignment of atoms to Wyckoff positions: all assignments of a composition, the most likely first (host).
 
-Nothing is sampled, and no more is listed than is asked for: the options of each element are sorted, and their combinations come from a
-queue. Of assignments that a change of the origin or of equal axes makes of one another only one is given.
+Nothing is sampled, and assignments are generated lazily: the options of each element are sorted, and their combinations
+come from a priority queue. Of assignments related by a change of the origin or of equal axes only one is given.
 """
 
 import heapq
@@ -21,17 +21,17 @@ from .prior import MOST_OPTIONS, Counts, Kind, features, fitted, kinds, options,
 from .problem import Assignment, shortest_distances
 from .wyckoff import Positions, wyckoff_positions
 
-# of the shortest distances of the search, below which an assignment is not tried at all
+# fraction of the shortest distances of the search below which an assignment is discarded
 _IMPOSSIBLE = 0.8
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which positions have room for an element.
+    """Positions that have room for an element.
 
     Attributes:
-        alone: ``(elements, positions)`` an orbit there has no atoms that touch one another.
-        together: ``(elements, elements, positions, positions)`` two fixed orbits do not touch.
+        alone: ``(elements, positions)`` whether atoms of one orbit can avoid touching each other.
+        together: ``(elements, elements, positions, positions)`` whether two fixed orbits do not touch.
     """
 
     alone: np.ndarray
@@ -39,16 +39,16 @@ class Allowed:
 
 
 class Assignments:
-    """All assignments of a composition to the positions of a group, in the order of their prior probability.
+    """All assignments of a composition to the positions of a group, in order of prior probability.
 
     Args:
-        group, cell: of the crystal.
-        contents: atoms of each element in the conventional cell; or several possibilities of the same elements, each with its
-            probability, whose assignments come mixed.
-        weights: of the prior; those that come with the package when not given.
+        group, cell: space group and cell of the crystal.
+        contents: atoms of each element in the conventional cell; or several alternatives of the same elements with
+            probabilities, whose assignments are interleaved.
+        weights: weights of the prior; by default those that come with the package.
 
     Raises:
-        SymmetryError: the multiplicities of the group do not allow these contents.
+        SymmetryError: the multiplicities of the group are incompatible with these contents.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Assignments:
         self._allowed = _room(self.positions, cell, self.elements)
         self._weights = fitted() if weights is None else weights
         self._known: dict[tuple[int, int], list[tuple[float, Counts]]] = {}
-        # of each possibility its log-probability, and the options of each element with theirs
+        # for each alternative its log probability, and the options of each element with theirs
         self._ranked: list[tuple[float, list[list[tuple[float, Counts]]]]] = []
         missing = ""
         for atoms, probability in possible:
@@ -85,7 +85,7 @@ class Assignments:
             )
 
     def _options(self, row: int, atoms: int) -> list[tuple[float, Counts]]:
-        """All options of an element with their log-probabilities, falling."""
+        """List all options of an element with their log probabilities, decreasing."""
         if (row, atoms) not in self._known:
             usable = tuple(
                 Kind(kind.multiplicity, kind.dof, tuple(k for k in kind.members if self._allowed.alone[row, k]))
@@ -110,7 +110,7 @@ class Assignments:
     def _combined(
         self, base: float, ranked: list[list[tuple[float, Counts]]]
     ) -> Iterator[tuple[float, tuple[Counts, ...]]]:
-        """Combinations of the options of all elements, the sum of their scores falling."""
+        """Iterate over combinations of the options of all elements by decreasing total score."""
         score = lambda at: base + sum(every[k][0] for every, k in zip(ranked, at, strict=True))
         start = (0,) * len(ranked)
         queue, seen = [(-score(start), start)], {start}
@@ -126,12 +126,12 @@ class Assignments:
                     heapq.heappush(queue, (-score(further), further))
 
     def _fits(self, counts: Sequence[Counts]) -> bool:
-        """Whether there are enough fixed positions."""
+        """Return whether there are enough fixed positions."""
         totals = np.sum(counts, axis=0)
         return all(kind.dof > 0 or n <= len(kind.members) for kind, n in zip(self.kinds, totals, strict=True))
 
     def _placed(self, counts: tuple[Counts, ...]) -> Iterator[Assignment]:
-        """All choices of positions of these kinds, one of each class of equivalent ones."""
+        """Iterate over choices of positions of these kinds, one of each class of equivalent ones."""
 
         def place(e: int, taken: tuple[tuple[int, int], ...]) -> Iterator[Assignment]:
             if e == len(counts):
@@ -161,20 +161,20 @@ class Assignments:
         return bool(one[1] != other[1] and self._allowed.together[one[0], other[0], one[1], other[1]])
 
     def canonical(self, assignment: Assignment) -> Assignment:
-        """The one that stands for all equivalent assignments."""
+        """Return the representative of all equivalent assignments."""
         return min(
             tuple(tuple(sorted(exchange[k] for k in sites)) for sites in assignment) for exchange in self._exchanges
         )
 
     def contents(self, assignment: Assignment) -> dict[str, int]:
-        """Atoms of each element in the conventional cell."""
+        """Return the number of atoms of each element in the conventional cell."""
         return {
             element: sum(self.positions[k].multiplicity for k in sites)
             for element, sites in zip(self.elements, assignment, strict=True)
         }
 
     def words(self, assignment: Assignment) -> str:
-        """Such as ``Pb 4(x, 1/4, z)  S 4(x, 1/4, z)``."""
+        """Format an assignment, such as ``Pb 4(x, 1/4, z)  S 4(x, 1/4, z)``."""
         return ";  ".join(
             f"{element} " + " + ".join(self.positions[k].words for k in sites)
             for element, sites in zip(self.elements, assignment, strict=True)
@@ -195,7 +195,7 @@ def _room(positions: Positions, cell: Numbers, elements: tuple[str, ...]) -> All
 
 
 def _roomiest(position, vectors) -> float:
-    """Å, the shortest distance within an orbit where it is largest."""
+    """Return the largest possible shortest distance within an orbit, Å."""
     if position.multiplicity == 1 or position.dof == 3:
         return np.inf
     steps = 24 if position.dof == 1 else 12
@@ -207,7 +207,7 @@ def _roomiest(position, vectors) -> float:
 
 
 def _nearest(first: np.ndarray, others: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Distances of the nearest images, also in oblique cells."""
+    """Return the distances of nearest images, also in oblique cells."""
     delta = others - first
     delta = delta - np.round(delta)
     images = np.indices((3, 3, 3)).reshape(3, -1).T - 1

@@ -1,4 +1,4 @@
-"""Wyckoff assignments made ready for the kernel, and their minimisation in batches (host)."""
+"""Preparation of Wyckoff assignments for the kernel, and their minimisation in batches (host)."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from jaxtyping import Float
 from .kernel import Measured, Model, improved
 from .problem import ATOMS, NUMBERS, SITES, Assignment, Problem, bucket, padded
 
-# minimisations in one call: what fits in the cache of a processor core, or fills an accelerator
+# minimisations per call: as many as fit into the cache of a CPU core, or fill an accelerator
 _ON_CPU, _ON_ACCELERATOR = 32, 512
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An assignment made ready.
+    """A prepared assignment.
 
     Attributes:
         assignment: positions of the elements.
         model: its padded arrays.
-        dof: free coordinates; ``periods`` ``(dof,)`` Å after which each is where it was.
-        columns: of each site, which coordinates are its own; ``atoms`` which atoms of the model; ``where`` its element and position.
+        dof: number of free coordinates; ``periods`` ``(dof,)`` their periods in Å.
+        columns: indices of the coordinates of each site; ``atoms`` those of its atoms in the model; ``where`` its
+            element and position.
     """
 
     assignment: Assignment
@@ -36,13 +37,13 @@ class Candidate:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Room for atoms, sites and numbers: equal for those that share a program."""
+        """Padded numbers of atoms, sites and parameters: candidates with the same shape share a program."""
         return len(self.model.offset), len(self.model.first), self.model.matrix.shape[2] - 1
 
 
 @dataclass
 class Chain:
-    """A structure: an assignment, its numbers (B/Å² the last), the root of its cost, and R."""
+    """A structure: an assignment, its parameters (B/Å² the last), the root of its cost, and R."""
 
     candidate: int
     u: Float[np.ndarray, " dof1"]
@@ -51,7 +52,7 @@ class Chain:
 
 
 class Workshop:
-    """Makes assignments of a problem ready, with room for as many atoms and sites as any until now had: one program for all."""
+    """Preparation of assignments of a problem, padded to the largest so far, so that all share one program."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
@@ -60,7 +61,7 @@ class Workshop:
     def ready(
         self, assignments: list[Assignment], contents: Float[np.ndarray, " elements"] | None = None
     ) -> list[Candidate]:
-        """Assignments with their arrays; ``contents`` of the conventional cell where they have not all atoms."""
+        """Prepare assignments; ``contents`` of the conventional cell is needed for incomplete ones."""
         made = [self.problem.model(assignment, contents) for assignment in assignments]
         self._atoms = bucket(max(self._atoms, *(len(model.offset) for model, _, _ in made), 1), ATOMS)
         self._sites = bucket(max(self._sites, *(sites for _, _, sites in made), 1), SITES)
@@ -85,14 +86,14 @@ def _parts(sizes: list[int]) -> tuple[slice, ...]:
 def minimised(
     problem: Problem, device: Measured, candidates: list[Candidate], starts: list[np.ndarray], bump: float, steps: int
 ) -> list[tuple[np.ndarray, float, float]]:
-    """Numbers, root of the cost and R of each start after so many steps.
+    """Return parameters, root of the cost and R of each start after minimisation.
 
     Args:
-        problem: what is solved; ``device`` its arrays, where they are to be.
+        problem: problem to be solved; ``device`` its arrays on the device.
         candidates: assignment of each start.
-        starts: coordinates in Å and displacement.
+        starts: starting coordinates in Å and displacement.
         bump: R that an overlap of all atoms by 1 Å costs.
-        steps: of each minimisation.
+        steps: number of steps of each minimisation.
     """
     found: list = [None] * len(starts)
     size = _ON_CPU if jax.default_backend() == "cpu" else _ON_ACCELERATOR

@@ -1,4 +1,4 @@
-"""What is in the cell: formulas, and how many formula units there is room for (host)."""
+"""Contents of a cell: formulas, and possible numbers of formula units (host)."""
 
 import json
 from collections.abc import Mapping
@@ -19,27 +19,27 @@ from .prior import kinds, options
 from .wyckoff import wyckoff_positions
 
 _FILE = Path(__file__).with_name("prior.json")
-# most atoms that are no hydrogen for which programs are made
+# largest number of non-hydrogen atoms that programs are compiled for
 MOST_ATOMS = 400
-# units per cell this many times less likely than the best are not listed
+# numbers of units this much less likely than the best are not listed
 _UNLIKELY = 1e-3
-# contents of unknown ratios that are looked at
+# largest number of contents of unknown ratios considered
 MOST_RATIOS = 200
-# u in Å³: 1 g/cm³ is so many atomic mass units per Å³
+# conversion of densities: 1 g/cm³ in atomic mass units per Å³
 _UNITS_PER_A3 = 0.602214076
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One possibility for the contents of a cell.
+    """One alternative for the contents of a cell.
 
     Attributes:
-        atoms: of each element that is no hydrogen, in the conventional cell.
-        hydrogen: atoms of hydrogen or deuterium beside them, which are left out.
-        units: formula units in the cell.
+        atoms: number of each non-hydrogen element in the conventional cell.
+        hydrogen: number of hydrogen or deuterium atoms, which are left out.
+        units: number of formula units in the cell.
         density: g/cm³.
-        volume_per_atom: Å³ for each atom that is no hydrogen.
-        probability: among all numbers of formula units, from the volumes that atoms of these elements take up in known crystals.
+        volume_per_atom: Å³ per non-hydrogen atom.
+        probability: probability among all numbers of formula units, from atomic volumes in known crystals.
     """
 
     atoms: dict[str, int]
@@ -56,17 +56,17 @@ def possible_contents(
     group: SpaceGroup,
     density: float | None = None,
 ) -> tuple[Contents, ...]:
-    """How many formula units a cell may hold, the most likely number first.
+    """List possible numbers of formula units in a cell, the most likely first.
 
     Args:
-        composition: a formula, or numbers by element; ``None`` for each where only the elements are known: then all ratios for which
-            there is room, the `MOST_RATIOS` likeliest.
+        composition: a formula, or numbers by element. With ``None`` for each element only the elements are known: then
+            all ratios for which there is room, limited to the `MOST_RATIOS` most likely.
         cell: six numbers, Å and degrees.
-        group: its multiplicities must allow the contents.
-        density: g/cm³, where it is known (to 10 %).
+        group: space group, whose multiplicities must allow the contents.
+        density: g/cm³, if known (to 10 %).
 
     Raises:
-        ConventionError: what is no formula.
+        ConventionError: the formula is invalid.
         SymmetryError: no number of formula units fits.
     """
     if density is not None and not density > 0:
@@ -108,7 +108,7 @@ def possible_contents(
 
 
 def _ratios(elements: tuple[str, ...], space: float, group: SpaceGroup, density: float | None) -> tuple[Contents, ...]:
-    """Contents of these elements in any ratio that fill a cell."""
+    """List contents of these elements in any ratio that fill a cell."""
     parse_composition(dict.fromkeys(elements, 1.0))
     heavy = tuple(e for e in elements if e not in ("H", "D"))
     listed = kinds(wyckoff_positions(group))
@@ -149,7 +149,7 @@ def _ratios(elements: tuple[str, ...], space: float, group: SpaceGroup, density:
 
 
 def expected_volume(unit: Mapping[str, int]) -> tuple[float, float]:
-    """Å³ that these atoms take up in known crystals, and its relative standard deviation."""
+    """Return the expected volume in Å³ of these atoms from known crystals, and its relative standard deviation."""
     table = _volumes()
     each = table["volumes"]
     common = float(np.median(list(each.values())))
@@ -167,7 +167,7 @@ def _placeable(group: SpaceGroup, atoms: Mapping[str, int]) -> bool:
 
 
 def indistinguishable(elements: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Pairs of elements whose numbers of electrons differ by one at most: X-rays hardly tell them apart."""
+    """List pairs of elements whose numbers of electrons differ by at most one, hardly distinguishable by X-rays."""
     number = {element: gemmi.Element(element).atomic_number for element in elements}
     ordered = sorted(elements, key=number.__getitem__)
     return tuple((a, b) for a, b in pairwise(ordered) if number[b] - number[a] <= 1)

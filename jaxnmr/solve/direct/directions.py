@@ -1,4 +1,4 @@
-"""Directions in which a structure can move without the areas noticing (host)."""
+"""Directions in which a structure can move without a significant change of the areas (host)."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from .candidates import Candidate
 from .kernel import misfit
 from .problem import Problem
 
-# Å, esd of a direction that counts as not determined
+# Å, esd above which a direction counts as undetermined
 _OPEN = 0.4
-# Å, beyond which an esd says no more than that
+# Å, upper limit of an esd
 _LARGEST = 3.0
-# Å, linearised uncertainties beyond which the fit itself is asked, and how far along the directions
+# Å, linearised uncertainty above which the misfit itself is evaluated, and the steps along the directions
 _SOFT = 0.05
 _STEPS = tuple(0.03 * 1.3**k for k in range(18))
 
@@ -22,11 +22,12 @@ _linearised = jax.jit(misfit, static_argnames=("centric",))
 
 
 def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[float, tuple[str, ...]]:
-    """How well areas determine a structure.
+    """Calculate how well areas determine a structure.
 
     Returns:
-        Å, the root mean square standard uncertainty of the positions of all atoms, for residuals that are independent and as large as
-        they are (by the fit itself along directions that derivatives leave open); and the directions that are not determined to 0.4 Å, in words.
+        Å, the root mean square standard uncertainty of all atomic positions, for independent residuals of their actual
+        size (from the misfit itself along directions that derivatives leave open); and the directions not determined to
+        0.4 Å, in words.
     """
     if candidate.dof == 0:
         return 0.0, ()
@@ -38,7 +39,7 @@ def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " do
     left, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
     esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
     soft = np.flatnonzero(esd > _SOFT)
-    # what others make up for, as far as they are stiff
+    # residuals that stiff directions can compensate
     stiff = left[:, : len(values)][:, esd[: len(values)] <= _SOFT]
     away = lambda u: np.asarray(_linearised(problem.measured, candidate.model, u, problem.centric)[0], dtype=float)
     for k in soft:
@@ -55,9 +56,10 @@ def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " do
 def _reach(
     away: Callable[[np.ndarray], np.ndarray], start: np.ndarray, along: np.ndarray, stiff: np.ndarray, noise: float
 ) -> float:
-    """Å, as far as a structure can move before the fit becomes worse by the noise, stiff directions following.
+    """Return how far (Å) a structure can move, stiff directions relaxed, before the misfit grows by the noise.
 
-    Where atoms lie on or near an element of a higher symmetry, areas change by the square of what breaks it: derivatives say nothing.
+    If atoms lie on or near an element of a higher symmetry, areas change quadratically with its breaking, and
+    derivatives carry no information.
     """
     left = lambda residual: float(np.sum(residual**2) - np.sum((stiff.T @ residual) ** 2))
     least = left(away(start))
@@ -65,7 +67,7 @@ def _reach(
 
 
 def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:
-    """Directions of the coordinates that do not move all atoms along a polar axis."""
+    """Return the directions of the coordinates that do not move all atoms along a polar axis."""
     model, _, _ = problem.model(candidate.assignment)
     polar = problem.intensities.group.polar_basis
     matrix = np.asarray(model.matrix)[:, :, :-1].reshape(-1, candidate.dof)

@@ -1,4 +1,4 @@
-"""Whether two structures are the same one: an isometry of the lattice takes one to the other (host)."""
+"""Equivalence of structures: a test for an isometry of the lattice that maps one to the other (host)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from ...crystal.sites import minimum_image
 from ...crystal.transform import primitive_basis, transformed
 from .normaliser import lattice_isometries
 
-# of (V/N)^(1/3), the root mean square displacement up to which structures are the same
+# largest root mean square displacement of equivalent structures, in units of (V/N)^(1/3)
 SAME = 0.05
-# Å, an atom further than this has no counterpart
+# Å, atoms further apart than this are not counterparts
 _FURTHEST = 1.5
 
 
@@ -25,8 +25,8 @@ class Atoms:
 
     Attributes:
         cell: ``(6,)``.
-        group: the space group.
-        kinds: ``(atoms,)`` numbers that are equal for atoms that may be exchanged.
+        group: space group.
+        kinds: ``(atoms,)`` numbers that are equal for interchangeable atoms.
         fractional: ``(atoms, 3)``.
     """
 
@@ -37,18 +37,18 @@ class Atoms:
 
     @property
     def spacing(self) -> float:
-        """(V/N)^(1/3) in Å."""
+        """Mean spacing of atoms (V/N)^(1/3) in Å."""
         volume = abs(np.linalg.det(np.asarray(lattice(self.cell))))
         return float((volume / len(self.kinds)) ** (1 / 3))
 
 
 def atoms_of(crystal: Crystal, same: Mapping[str, str] | None = None, order: Sequence[str] = ()) -> Atoms:
-    """All atoms of a crystal but hydrogen.
+    """Return all atoms of a crystal except hydrogen.
 
     Args:
         crystal: the structure.
-        same: elements by what they count as, for those that are not to be told apart.
-        order: elements in the order of the kinds, alphabetical when not given.
+        same: class by element, for elements that are not to be distinguished.
+        order: elements in the order of the kinds; alphabetical by default.
     """
     full = plan_expansion(crystal).cell_of(crystal)
     elements = [element_of(s)[0] for s in full.species]
@@ -62,11 +62,11 @@ def atoms_of(crystal: Crystal, same: Mapping[str, str] | None = None, order: Seq
 
 
 def displacement(one: Atoms, other: Atoms) -> float | None:
-    """Root mean square distance in Å of atoms of the same kind, over the isometry that brings them closest.
+    """Return the root mean square distance in Å of atoms of the same kind under the best isometry.
 
-    All shifts of the origin, inversions and exchanges of axes of the cell are tried, more than space groups allow: what they
-    take to the same atoms is the same crystal. Both are in the same cell, or in reduced ones, see :func:`apart`. ``None`` when some atom has
-    no counterpart.
+    All origin shifts, inversions and exchanges of axes of the cell are tried, more than space groups allow: any that
+    maps the atoms onto each other shows the crystals to be the same. Both are in the same cell, or in reduced ones, see
+    :func:`apart`. ``None`` if some atom has no counterpart.
     """
     if (
         len(one.kinds) != len(other.kinds)
@@ -106,20 +106,20 @@ def _closest(moved: np.ndarray, kinds: np.ndarray, other: Atoms, vectors: np.nda
 
 
 def same_structure(one: Atoms, other: Atoms, tolerance: float = SAME) -> bool:
-    """Whether atoms lie within so much of (V/N)^(1/3) of each other."""
+    """Return whether atoms of two structures lie within this fraction of (V/N)^(1/3) of each other."""
     found = displacement(one, other)
     return found is not None and found <= tolerance * other.spacing
 
 
 def apart(one: Crystal, other: Crystal, same: Mapping[str, str] | None = None) -> float | None:
-    """Root mean square distance in Å of the atoms of two crystals, whatever their settings, origins and hands.
+    """Return the root mean square distance in Å of the atoms of two crystals, in any settings, origins and hands.
 
-    Both are brought to the reduced cells of their lattices; hydrogen is left out. ``None`` when lattices differ, or some atom has no
-    counterpart.
+    Both are transformed to the reduced cells of their lattices; hydrogen is left out. ``None`` if the lattices differ,
+    or some atom has no counterpart.
 
     Args:
-        one, other: structures.
-        same: elements by what they count as, for those that are not to be told apart.
+        one, other: structures to compare.
+        same: class by element, for elements that are not to be distinguished.
     """
     crystals = [in_reduced_cell(crystal) for crystal in (one, other)]
     names = {element_of(s)[0] for crystal in crystals for s in crystal.species} - {"H", "D"}
@@ -128,7 +128,7 @@ def apart(one: Crystal, other: Crystal, same: Mapping[str, str] | None = None) -
 
 
 def in_reduced_cell(crystal: Crystal) -> Crystal:
-    """The same crystal in Niggli's reduced cell of its primitive lattice, with all of its symmetry."""
+    """Return the same crystal in the Niggli-reduced cell of its primitive lattice, with its full symmetry."""
     g = metric(np.asarray(crystal.cell, dtype=float))
     basis = primitive_basis(crystal.group, g)
     vector = gemmi.GruberVector(gemmi.UnitCell(*cell_from_metric(basis @ g @ basis.T).tolist()), "P", True)
@@ -139,11 +139,11 @@ def in_reduced_cell(crystal: Crystal) -> Crystal:
 
 
 def worst_overlap(atoms: Atoms, least: Float[np.ndarray, "kinds kinds"]) -> float:
-    """Å by which two atoms come closer than they should, at worst.
+    """Return the largest deficit in Å of the distance of two atoms.
 
     Args:
-        atoms: the structure.
-        least: Å, distances that atoms should keep.
+        atoms: atoms of the structure.
+        least: Å, minimum distances by kinds of atoms.
     """
     images = np.indices((3, 3, 3)).reshape(3, -1).T - 1
     delta = minimum_image(atoms.fractional[:, None] - atoms.fractional[None])

@@ -1,4 +1,4 @@
-"""The best structures of a search, minimised to the end and ranked, equivalent ones left out (host)."""
+"""Final minimisation and ranking of the best structures of a search, without equivalent ones (host)."""
 
 import numpy as np
 
@@ -17,24 +17,24 @@ from .search import Search
 from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
 from .textured import texture_of_finalists
 
-# structures that are minimised to the end and handed back
+# number of structures that are fully minimised and returned
 _FINALISTS = 12
 _FINAL_STEPS = 40
-# a gentle repulsion at the end keeps what areas do not determine in place
+# a weak repulsion at the end keeps coordinates that the areas do not determine in place
 _FINAL_BUMP = 0.05
 
 
-# standard deviations of the volume of known crystals by which a cell may be larger or smaller without a word
+# standard deviations by which the volume may differ from that of known crystals without a remark
 _UNUSUAL = 2.0
 
 
 def solutions_of(search: Search, assignments: Assignments, possible: tuple[Contents, ...], seconds: float) -> Solutions:
-    """What a search found, ranked and judged.
+    """Rank and assess the structures found by a search.
 
     Args:
-        search: with structures; ``assignments`` what it searched.
-        possible: contents of the cell.
-        seconds: that it took.
+        search: finished search; ``assignments`` those it searched.
+        possible: alternatives for the contents of the cell.
+        seconds: CPU time spent.
     """
     ranking = _finalists(search, assignments)
     if (texture := texture_of_finalists(search, ranking)) is not None:
@@ -46,7 +46,7 @@ def solutions_of(search: Search, assignments: Assignments, possible: tuple[Conte
     doubt, reason = judged(
         ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
     )
-    # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
+    # neutron scattering lengths do not follow the number of electrons
     alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
     return Solutions(
         solutions=tuple(ranking), solved=not doubt, reason=reason, doubt=doubt, possible=possible, indistinguishable=alike,
@@ -86,7 +86,7 @@ def _notes(
 
 
 def _finalists(search: Search, assignments: Assignments) -> list[Solution]:
-    """The best structures of different assignments, minimised to the end, equivalent ones left out."""
+    """Fully minimise the best structures of different assignments, and drop equivalent ones."""
     problem, chains = search.problem, search.ranked()[:_FINALISTS]
     # other structures of the same assignment, too
     chains += [chain for chain in search.chains[:_FINALISTS] if chain is not search.best[chain.candidate]]
@@ -144,5 +144,5 @@ def _crystal(search: Search, chain: Chain) -> Crystal | None:
             species=[problem.elements[e] for e, _ in candidate.where], name=problem.intensities.name, snap_distance=1e-3,
         )  # fmt: skip
     except JaxnmrError:
-        # atoms on top of each other
+        # atoms coincide
         return None

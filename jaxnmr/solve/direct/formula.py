@@ -10,12 +10,12 @@ import numpy as np
 
 from ...errors import ConventionError
 
-# subscripts may be fractions of a unit that is repeated: Ca2.5 P1.5 ...
+# subscripts may be fractions of a repeated unit: Ca2.5 P1.5 ...
 _LARGEST_DENOMINATOR = 12
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|([·.*•])|(\d+(?:\.\d+)?)|(\s+)")
 
-# stands for one element that is not known
+# symbol of one unknown element
 UNKNOWN = "X"
 
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -25,14 +25,14 @@ Composition = str | Mapping[str, float | None]
 
 
 def parse_composition(composition: Composition) -> dict[str, int]:
-    """The smallest formula unit of whole atoms, hydrogen included.
+    """Return the smallest formula unit of whole atoms, including hydrogen.
 
     Args:
-        composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element, none of them ``None``.
-            ``X`` is one element that is not known.
+        composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element, none of them
+            ``None``. ``X`` is one unknown element.
 
     Raises:
-        ConventionError: what is no formula; numbers that are no ratios of small integers.
+        ConventionError: the formula is invalid, or numbers are not ratios of small integers.
     """
     if isinstance(composition, str):
         amounts = _formula(composition)
@@ -43,7 +43,7 @@ def parse_composition(composition: Composition) -> dict[str, int]:
     merged: dict[str, float] = {}
     for element, amount in amounts.items():
         known = isinstance(element, str) and gemmi.Element(element)
-        # gemmi reads no further than the symbol: 'Pb4' is lead to it
+        # gemmi reads only the leading symbol: 'Pb4' would be lead
         if element != UNKNOWN and (not known or known.atomic_number == 0 or known.name != element):
             raise ConventionError(
                 f"{element!r} in the composition is no element; write 'PbSO4' or {{'Pb': 1, 'S': 1, 'O': 4}}"
@@ -59,7 +59,7 @@ def parse_composition(composition: Composition) -> dict[str, int]:
         )
     for factor in range(1, _LARGEST_DENOMINATOR + 1):
         whole = {element: amount * factor for element, amount in merged.items()}
-        # how much hydrogen there is matters for density only
+        # the amount of hydrogen only affects the density
         if all(abs(n - round(n)) < 1e-6 * factor for element, n in whole.items() if element != "H"):
             counts = {element: max(round(n), 1) for element, n in whole.items()}
             common = reduce(gcd, (n for element, n in counts.items() if element != "H"))
@@ -85,7 +85,7 @@ def _formula(text: str) -> dict[str, float]:
 
     while position < len(text):
         match = _TOKEN.match(text, position)
-        # a point between digits belongs to the number, one elsewhere to a hydrate
+        # a point between digits is a decimal point, any other one that of a hydrate
         if match is None:
             raise ConventionError(f"cannot read the composition {text!r} at {text[position:]!r}; write 'Ca5(PO4)3F'")
         position = match.end()

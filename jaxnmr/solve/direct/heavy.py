@@ -1,4 +1,4 @@
-"""Heavy atoms alone first, the others from difference maps (host)."""
+"""Heavy-atom method: heavy atoms are located first, the others in difference maps (host)."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,18 +14,18 @@ from .assignments import Assignments
 from .problem import Assignment
 from .search import Search
 
-# of the time, for heavy atoms alone
+# fraction of the time for heavy atoms alone
 _HEAVY = 0.25
-# heavy elements scatter at least this part (of the sum of squares of electrons)
+# smallest share of the heavy elements in the sum of squared electron numbers
 _LEAST = 0.5
-# arrangements of heavy atoms that are completed; complete structures that are searched further
+# number of heavy-atom arrangements that are completed, and of complete structures that are searched further
 _STARTS, _TAKEN = 24, 48
 _MOST_ASSIGNMENTS = 200
 
 
 @dataclass
 class HeavyAlone:
-    """Assignments of the first elements, the others on no position."""
+    """Assignments of the first elements only, with no position for the others."""
 
     assignments: Assignments
     others: int
@@ -36,7 +36,7 @@ class HeavyAlone:
 
 
 def heaviest(elements: tuple[str, ...], contents: Mapping[str, int]) -> int:
-    """How many elements, the heaviest first, scatter most; 0 where these are all."""
+    """Return the number of heaviest elements that dominate the scattering; 0 if these are all."""
     scattered = np.array([contents[e] * gemmi.Element(e).atomic_number ** 2 for e in elements], dtype=float)
     number = 1 + int(np.argmax(np.cumsum(scattered) >= _LEAST * scattered.sum()))
     return 0 if number == len(elements) else number
@@ -45,16 +45,16 @@ def heaviest(elements: tuple[str, ...], contents: Mapping[str, int]) -> int:
 def heavy_first(
     search: Search, contents: Mapping[str, int], seconds: float, tell: Callable[[Search, float], None] | None = None
 ) -> bool:
-    """Search for the heaviest elements alone, complete them from difference maps, and let these structures take part.
+    """Search for the heaviest elements alone, complete them from difference maps, and add them to the search.
 
     Args:
-        search: over complete structures.
-        contents: of the conventional cell.
-        seconds: of processor time.
-        tell: called with the search over complete structures.
+        search: search over complete structures.
+        contents: atoms in the conventional cell.
+        seconds: CPU time in seconds.
+        tell: callback with the search over complete structures.
 
     Returns:
-        Whether the search may go on: nobody stopped it.
+        Whether the search may go on, that is, was not interrupted.
     """
     start = time.process_time()
     left = lambda: seconds - (time.process_time() - start)
@@ -94,13 +94,13 @@ def grow(
     seconds: float,
     tell: Callable[[Search, float], None] | None = None,
 ) -> None:
-    """Complete structures for so long, at least one population, and let the best ones take part in a search.
+    """Complete structures for a limited time, at least one population, and add the best to a search.
 
     Args:
-        search: over complete structures.
-        starts: incomplete ones.
-        contents: ``(elements,)`` of the conventional cell.
-        seconds: of processor time; ``tell`` is called after every site.
+        search: search over complete structures.
+        starts: incomplete structures.
+        contents: ``(elements,)`` atoms in the conventional cell.
+        seconds: CPU time in seconds; ``tell`` is called after every site.
     """
     assert search.workshop is not None
     start = time.process_time()
@@ -120,7 +120,7 @@ def grow(
 
 
 def _different(search: Search) -> list:
-    """Chains of the population with the best of each assignment, the best first, those of equal cost once."""
+    """Return the population and the best chain of each assignment, the best first, without duplicates of equal cost."""
     found: dict[tuple[int, int], object] = {}
     for chain in sorted([*search.chains, *search.ranked()], key=search.badness):
         found.setdefault((chain.candidate, round(2000.0 * chain.cost)), chain)

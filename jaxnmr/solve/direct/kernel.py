@@ -1,10 +1,11 @@
-"""Residuals of a structure against integrated intensities, their Jacobian, and many damped least-squares problems at once.
+"""Residuals of a structure against integrated intensities with Jacobian, and batched damped least squares.
 
-Symmetry is data: the atoms of a cell are ``x = A u + b`` with ``A`` and ``b`` of a Wyckoff assignment, so that one compiled program of
-a padded size serves every group and assignment. Everything follows the type of its input; the search works in single precision.
+Symmetry is data: the atoms of a cell are ``x = A u + b`` with ``A`` and ``b`` of a Wyckoff assignment, so that one
+compiled program of a padded size serves every group and assignment. The precision follows that of the input; the search
+uses single precision.
 
-The loop is that of :mod:`jaxnmr.refinement.loop` without what thousands of tiny problems have no use for (stages, plans, bounds,
-uncertainties, singular directions): a step from damped normal equations, accepted when the cost falls.
+The loop is that of :mod:`jaxnmr.refinement.loop` without parts that thousands of tiny problems do not need (stages,
+plans, bounds, uncertainties, singular directions): a step from damped normal equations, accepted if the cost decreases.
 """
 
 from functools import partial
@@ -17,7 +18,7 @@ from jaxtyping import Float, Int
 
 from ...typing import Array, Scalar
 
-# areas this small (the largest is 1) have no steeper root: a derivative of sqrt(I) that exists at 0
+# added to areas (relative to the largest) so that the derivative of sqrt(I) exists at 0
 _ROUNDED = 1e-3
 # Å, the longest step of a coordinate; of the displacement in Å²
 LONGEST = 0.7
@@ -26,21 +27,21 @@ _PRIOR_B = 0.02
 
 
 class Measured(NamedTuple):
-    """What all structures are compared with; ``H`` reflections in ``G`` groups, ``E`` elements, padded with zeros.
+    """Data that all structures are compared with; ``H`` reflections in ``G`` groups, ``E`` elements, zero-padded.
 
     Attributes:
         hkl: ``(H, 3)``.
-        form: ``(H, E)`` real parts of the scattering factors times the expected ``damping`` ``(H,)``; ``dispersion`` ``(E,)``
-            imaginary parts without it.
+        form: ``(H, E)`` real parts of the scattering factors times the expected ``damping`` ``(H,)``; ``dispersion``
+            ``(E,)`` imaginary parts without it.
         s_sq: ``(H,)`` ``(sin θ/λ)²``.
         weight: ``(H,)`` angular factors and multiplicity.
-        member: ``(H,)`` which group a reflection belongs to, never falling.
+        member: ``(H,)`` index of the group of each reflection, nondecreasing.
         root: ``(G,)`` square roots of the areas, the largest near 1.
         trust: ``(G,)`` root of the weight of each, 0 for padding.
         lattice: ``(3, 3)`` vectors as rows, Å.
         shortest: ``(E, E)`` distances in Å below which atoms repel.
         sign, shift: ``(K,)``, ``(K, 3)`` images of an atom under inversion and centring.
-        special: ``(H,)`` how many operations of the primitive cell leave a reflection as it is.
+        special: ``(H,)`` number of operations of the primitive cell that leave a reflection unchanged.
     """
 
     hkl: Float[Array, "H 3"]
@@ -60,14 +61,16 @@ class Measured(NamedTuple):
 
 
 class Model(NamedTuple):
-    """One Wyckoff assignment: ``N`` atoms that are not made of one another by inversion and centring, ``S`` sites, ``p`` numbers.
+    """One Wyckoff assignment: ``N`` atoms unique under inversion and centring, ``S`` sites, ``p`` parameters.
 
     Attributes:
-        matrix, offset: ``(N, 3, p)``, ``(N, 3)``: fractional coordinates are ``matrix @ u + offset``, u in Å, its last number B/Å².
-        element: ``(N,)``; ``copies`` ``(N,)`` atoms of the primitive cell that each stands for, 0 for padding.
+        matrix, offset: ``(N, 3, p)``, ``(N, 3)``: fractional coordinates are ``matrix @ u + offset``, u in Å, with B/Å²
+            as its last component.
+        element: ``(N,)``; ``copies`` ``(N,)`` number of atoms of the primitive cell that each represents, 0 for
+            padding.
         first: ``(S,)`` an atom of each site; ``share`` ``(S,)`` its share of all atoms, 0 for padding.
-        absent: ``(E,)`` atoms of the primitive cell that are somewhere else: every |F|² is expected to be larger by what they scatter
-            (A. J. C. Wilson, Nature 150, 152 (1942)).
+        absent: ``(E,)`` atoms of the primitive cell missing in the model, which increase every expected |F|² by their
+            scattering power (A. J. C. Wilson, Nature 150, 152 (1942)).
     """
 
     matrix: Float[Array, "N 3 p"]
@@ -82,17 +85,17 @@ class Model(NamedTuple):
 def intensities(
     measured: Measured, model: Model, u: Float[Array, " p"], centric: bool
 ) -> tuple[Float[Array, " H"], Float[Array, "H p"]]:
-    """``weight |F|²`` of every reflection and its derivatives; |F|² of a primitive cell, Friedel mates averaged.
+    """Return ``weight |F|²`` of every reflection with derivatives; |F|² per primitive cell, Friedel mates averaged.
 
     Args:
-        measured: the reflections.
-        model: the assignment.
-        u: its numbers.
-        centric: structure factors are real, an atom standing for its inverse.
+        measured: data with the reflections.
+        model: assignment.
+        u: parameters.
+        centric: whether structure factors are real and an atom represents its inverse, too.
     """
     x = model.matrix @ u + model.offset
     cos, sin = circle(measured.hkl @ x.T)
-    # elements are picked by a product, which is faster than looking them up
+    # elements are selected by a matrix product, which is faster than indexing
     pick = (model.element[:, None] == jnp.arange(measured.form.shape[1])).astype(u.dtype) * model.copies[:, None]
     f, g = measured.form @ pick.T, pick @ measured.dispersion
     a, c = (f * cos).sum(axis=1), measured.damping * (cos @ g)
@@ -109,7 +112,7 @@ def intensities(
 
 
 def circle(turns: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-    """Cosine and sine of whole turns, to 1e-9: power series of half the angle, which vectorise where those of libraries do not."""
+    """Return cosine and sine of fractions of a turn to 1e-9, by half-angle power series, which vectorise well."""
     half = jnp.pi * (turns - jnp.round(turns))
     squared = half * half
     sin, cos = half * _series(_SINE, squared), _series(_COSINE, squared)
@@ -130,7 +133,7 @@ def _series(coefficients: tuple[float, ...], x: Float[Array, "*n"]) -> Float[Arr
 def misfit(
     measured: Measured, model: Model, u: Float[Array, " p"], centric: bool
 ) -> tuple[Float[Array, " G"], Float[Array, "G p"], Float[Array, ""]]:
-    """Residuals of square roots of areas, their Jacobian, and R, in which all areas have the same weight.
+    """Return residuals of square roots of areas, their Jacobian, and R with equal weights for all areas.
 
     Args:
         measured, model, u, centric: as of :func:`intensities`.
@@ -148,7 +151,7 @@ def misfit(
     size, squared = jnp.sqrt(observed @ observed), y @ y + 1e-30
     scale = (y @ observed) / squared
     slope = scale * by_u * measured.trust[:, None]
-    # the scale follows: what changes all roots alike changes nothing (L. Kaufman, BIT 15, 49 (1975))
+    # eliminate the scale: a change common to all roots has no effect (L. Kaufman, BIT 15, 49 (1975))
     slope = slope - (y / squared)[:, None] * (y @ slope)
     return (scale * y - observed) / size, slope / size, jnp.sqrt(jnp.maximum(1.0 - agreement, 0.0))
 
@@ -156,7 +159,7 @@ def misfit(
 def overlaps(
     measured: Measured, model: Model, u: Float[Array, " p"]
 ) -> tuple[Float[Array, "S N"], Float[Array, "S N p"]]:
-    """By how many Å the nearest images of atoms are too close to the first atom of each site, and the derivatives."""
+    """Return the overlaps in Å of the nearest images of atoms with the first atom of each site, and derivatives."""
     x = model.matrix @ u + model.offset
     images = measured.sign[:, None, None] * x + measured.shift[:, None]
     delta = x[model.first][:, None, None] - images
@@ -189,10 +192,10 @@ def improved(
     steps: Int[Array, ""],
     centric: bool,
 ) -> tuple[Float[Array, "chains p"], Float[Array, " chains"], Float[Array, " chains"]]:
-    """Run so many steps of damped least squares from many starts (``models`` with the same first axis).
+    """Run a number of damped least-squares steps from many starts (``models`` with the same first axis).
 
     Returns:
-        Their numbers, the roots of their costs, and their R.
+        Their parameters, the roots of their costs, and their R.
     """
 
     def one(model: Model, u: Array) -> tuple[Array, Array, Array]:
@@ -211,7 +214,7 @@ def improved(
                 agreement,
             )
 
-        # one evaluation serves a trial and what follows from it; the first trial is the start itself
+        # one evaluation provides both a trial and the next step; the first trial is the start itself
         def step(_: int, state: tuple) -> tuple:
             u, trial, damping, here = state
             there = at(trial)

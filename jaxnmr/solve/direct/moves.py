@@ -1,4 +1,4 @@
-"""Hops between structures: displaced atoms, sites elsewhere, exchanged elements, another assignment (host)."""
+"""Hops between structures: displaced atoms, relocated sites, exchanged elements, another assignment (host)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,23 +10,24 @@ from .candidates import Candidate, Chain
 from .problem import Assignment, Problem
 from .scan import Scan
 
-# how often coordinates go over to another assignment, atoms are displaced, a site is put elsewhere; elements change places in the rest
+# probabilities of a transfer to another assignment, of displacements, of a relocated site; elements are exchanged
+# otherwise
 _OVER, _DISPLACED, _ELSEWHERE = 0.15, 0.35, 0.35
-# part of the sites put elsewhere for which many places are tried first
+# fraction of relocated sites that are placed by a scan of many positions
 _SCANNED = 0.7
-# Å of displacements
+# Å, sizes of displacements
 _KICKS = (0.2, 0.5, 1.0)
 
 
 class Moves:
-    """Draws hops.
+    """Random generator of hops.
 
     Args:
-        problem: what is solved.
-        rng: its random numbers.
+        problem: problem to be solved.
+        rng: random number generator.
 
     Attributes:
-        pool: the assignments that coordinates may go over to, in the order in which they were added.
+        pool: assignments to which coordinates may be transferred, in the order of addition.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator):
@@ -36,7 +37,7 @@ class Moves:
         self._relatives: dict[tuple, list[int]] = defaultdict(list)
 
     def add(self, candidates: list[Candidate]) -> list[int]:
-        """Let more assignments take part; their numbers."""
+        """Add assignments to the pool; return their indices."""
         new = list(range(len(self.pool), len(self.pool) + len(candidates)))
         self.pool += candidates
         for k in new:
@@ -45,11 +46,11 @@ class Moves:
         return new
 
     def anywhere(self, candidate: Candidate) -> Float[np.ndarray, " dof1"]:
-        """Random coordinates."""
+        """Draw random coordinates."""
         return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
 
     def guided(self, number: int, best: Mapping[int, Chain]) -> Float[np.ndarray, " dof1"]:
-        """Coordinates for an assignment from the best one that differs in one element, whose sites are put where they fit."""
+        """Take coordinates from the best assignment that differs in one element, whose sites are scanned for."""
         there = self.pool[number]
         keys = _without_one(there.assignment)
         element = int(self._rng.integers(len(keys)))
@@ -63,7 +64,7 @@ class Moves:
         return u
 
     def hop(self, chain: Chain) -> tuple[int, Float[np.ndarray, " dof1"]]:
-        """Another assignment or the same one, with other coordinates."""
+        """Return the same or another assignment, with changed coordinates."""
         rng, here = self._rng, self.pool[chain.candidate]
         lot, free = rng.random(), [k for k, columns in enumerate(here.columns) if columns.stop > columns.start]
         if lot < _OVER or not free:
@@ -97,7 +98,7 @@ class Moves:
         return chain.candidate, u
 
     def _displaced(self, u: Float[np.ndarray, " dof1"], here: Candidate, free: list[int]) -> Float[np.ndarray, " dof1"]:
-        """All atoms displaced, or those of one or two sites."""
+        """Displace all atoms, or those of one or two sites."""
         moved, size = u.copy(), _KICKS[int(self._rng.integers(len(_KICKS)))]
         for k in free if self._rng.random() < 0.5 else self._some(free, 0.5):
             columns = here.columns[k]
@@ -105,12 +106,12 @@ class Moves:
         return moved
 
     def _some(self, free: list[int], second: float) -> list[int]:
-        """One site, or with some probability two."""
+        """Choose one site, or with some probability two."""
         number = min(len(free), 1 + int(self._rng.random() < second))
         return self._rng.choice(free, number, replace=False).tolist()
 
     def _transplanted(self, chain: Chain, other: Candidate) -> Float[np.ndarray, " dof1"]:
-        """Random coordinates, but those of sites that both assignments have."""
+        """Draw random coordinates, but keep those of sites common to both assignments."""
         u, here = self.anywhere(other), self.pool[chain.candidate]
         known = defaultdict(list)
         for where, columns in zip(here.where, here.columns, strict=True):
@@ -123,5 +124,5 @@ class Moves:
 
 
 def _without_one(assignment: Assignment) -> list[tuple]:
-    """For each element what two assignments have in common that differ in it alone."""
+    """List, for each element, the rest of the assignment, common to assignments that differ in that element."""
     return [(e, assignment[:e], assignment[e + 1 :]) for e in range(len(assignment))]

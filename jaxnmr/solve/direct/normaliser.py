@@ -1,7 +1,7 @@
-"""Isometries of a lattice, and which Wyckoff positions they exchange: what a powder pattern cannot tell apart (host).
+"""Isometries of a lattice, and the Wyckoff positions they exchange: indistinguishable in a powder pattern (host).
 
-A shift of the origin, an inversion or an exchange of axes that keeps cell and space group gives the same crystal in other words. The
-Euclidean normaliser of a group holds all of them (International Tables A, part 15).
+An origin shift, an inversion or an exchange of axes that preserves cell and space group describes the same crystal
+differently. The Euclidean normaliser of a group contains all of them (International Tables A, part 15).
 """
 
 from functools import lru_cache
@@ -13,19 +13,20 @@ from ...crystal import SpaceGroup, metric
 from ...typing import Numbers
 from .wyckoff import GRID, wyckoff_positions
 
-# two axes are as long as each other to this part, angles accordingly
+# relative difference up to which axes count as equal, angles accordingly
 METRIC_TOLERANCE = 2e-3
 
 
 def lattice_isometries(
     cell: Numbers, tolerance: float = METRIC_TOLERANCE, *, of: Numbers | None = None
 ) -> Int[np.ndarray, "n 3 3"]:
-    """Integer matrices, identity first where it is one, that take a lattice to that of a cell within a tolerance; they act on columns.
+    """Return integer matrices, acting on columns, that map a lattice to that of a cell within a tolerance.
 
     Args:
         cell: ``(6,)`` Å and degrees.
-        tolerance: part of lengths.
-        of: cell of the lattice that is taken there, both reduced where they are not in the same setting; ``cell`` itself when not given.
+        tolerance: relative tolerance of lengths.
+        of: cell of the lattice that is mapped, both reduced if they are not in the same setting; ``cell`` itself by
+            default, with the identity as the first matrix.
     """
     g = metric(np.asarray(cell, dtype=float))
     flat = lambda m: tuple(np.round(m / np.trace(g), 9).ravel().tolist())
@@ -58,10 +59,10 @@ def _isometries(start: tuple[float, ...], end: tuple[float, ...], tolerance: flo
 
 
 def normaliser(group: SpaceGroup, cell: Numbers) -> list[tuple[Int[np.ndarray, "3 3"], Int[np.ndarray, "shifts 3"]]]:
-    """The isometries that keep a group in its cell: matrices, each with the shifts (in 1/24) that go with it.
+    """Return the isometries that preserve a group in its cell: matrices, each with its shifts (in 1/24).
 
-    One matrix stands for all that differ from it by a rotation of the group. Shifts along a polar axis are among them at multiples of
-    1/24 or more only.
+    One matrix represents all that differ from it by a rotation of the group. Shifts along a polar axis are included
+    only at multiples of 1/24 or more.
     """
     listed = _listed(group)
     found = []
@@ -78,7 +79,7 @@ def normaliser(group: SpaceGroup, cell: Numbers) -> list[tuple[Int[np.ndarray, "
 
 @lru_cache(maxsize=1)
 def _grid() -> Int[np.ndarray, "points 3"]:
-    """Multiples of 1/12 and of 1/8, in 1/24."""
+    """Return multiples of 1/12 and of 1/8, in 1/24."""
     points = [
         np.stack(np.meshgrid(*[np.arange(0, GRID, step)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) for step in (2, 3)
     ]
@@ -86,7 +87,7 @@ def _grid() -> Int[np.ndarray, "points 3"]:
 
 
 def _keys(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
-    """One integer for an operation modulo the lattice."""
+    """Encode an operation modulo the lattice as one integer."""
     digits = np.concatenate([rotation.reshape(*rotation.shape[:-2], 9) + 4, translation % GRID], axis=-1)
     return digits @ (GRID ** np.arange(12, dtype=np.int64))
 
@@ -97,7 +98,7 @@ def _listed(group: SpaceGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _shifts(group: SpaceGroup, listed: tuple[np.ndarray, np.ndarray, np.ndarray], matrix: np.ndarray) -> np.ndarray:
-    """``w`` for which ``(W, w)`` takes the group to itself."""
+    """Return all ``w`` for which ``(W, w)`` maps the group to itself."""
     rotations, translations, keys = listed
     inverse = np.rint(np.linalg.inv(matrix)).astype(int)
     turned = np.einsum("ij,njk,kl->nil", matrix, rotations, inverse)
@@ -114,7 +115,7 @@ def _shifts(group: SpaceGroup, listed: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def exchanges(group: SpaceGroup, cell: Numbers) -> Int[np.ndarray, "n positions"]:
-    """How isometries that keep the group permute its Wyckoff positions; different permutations, the identity first."""
+    """Return the distinct permutations of Wyckoff positions by isometries of the group, the identity first."""
     positions = wyckoff_positions(group)
     points = positions.generic
     found = {tuple(range(len(positions))): None}

@@ -1,7 +1,7 @@
-"""How likely the atoms of an element sit on positions of these kinds: a log-linear model fitted to known crystals.
+"""Prior probability of Wyckoff positions for an element: a log-linear model fitted to known crystals.
 
-``P(option) ∝ (ways to choose the positions) · exp(weights · features)`` among all options of one element in its group. The weights
-are in ``prior.json`` with how they were made (``tools/fit_assignment_prior.py``).
+``P(option) ∝ (ways to choose the positions) · exp(weights · features)`` among all options of one element in its group.
+The weights are in ``prior.json`` with their origin (``tools/fit_assignment_prior.py``).
 """
 
 import json
@@ -18,7 +18,7 @@ from .wyckoff import Positions
 
 ANIONS = frozenset("N O F S Cl Se Br Te I".split())
 _FILE = Path(__file__).with_name("prior.json")
-# of one element; what has more is not listed to its end
+# largest number of options listed for one element
 MOST_OPTIONS = 20_000
 NAMES = (
     "fixed", "line", "plane", "general", "anion fixed", "anion line", "anion plane", "anion general", "site symmetry", "repeated kind",
@@ -28,19 +28,19 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Kind:
-    """Wyckoff positions of the same multiplicity and freedom: the prior holds them for equal."""
+    """Wyckoff positions of the same multiplicity and freedom, which the prior treats as equal."""
 
     multiplicity: int
     dof: int
     members: tuple[int, ...]
 
 
-# how many sites on positions of each kind
+# number of sites on positions of each kind
 Counts = tuple[int, ...]
 
 
 def kinds(positions: Positions) -> tuple[Kind, ...]:
-    """The positions of a group by multiplicity and freedom, general ones first."""
+    """Group the positions by multiplicity and freedom, general ones first."""
     found: dict[tuple[int, int], list[int]] = {}
     for position in positions.every:
         found.setdefault((position.multiplicity, position.dof), []).append(position.number)
@@ -48,7 +48,7 @@ def kinds(positions: Positions) -> tuple[Kind, ...]:
 
 
 def options(kinds: tuple[Kind, ...], atoms: int) -> Iterator[Counts]:
-    """All ways to put so many atoms on positions of these kinds; fixed positions at most once."""
+    """Iterate over the ways to put this many atoms on positions of these kinds; fixed positions at most once."""
 
     def fill(k: int, left: int) -> Iterator[Counts]:
         if k == len(kinds):
@@ -69,7 +69,7 @@ def options(kinds: tuple[Kind, ...], atoms: int) -> Iterator[Counts]:
 def features(
     kinds: tuple[Kind, ...], counts: Float[np.ndarray, "options kinds"], element: str
 ) -> Float[np.ndarray, "options features"]:
-    """What the prior looks at, in the order of `NAMES`."""
+    """Return the features of the prior, in the order of `NAMES`."""
     counts = np.asarray(counts, dtype=float)
     largest = max(kind.multiplicity for kind in kinds)
     by_dof = np.stack([counts[:, [kind.dof == d for kind in kinds]].sum(axis=1) for d in range(4)], axis=1)
@@ -84,7 +84,7 @@ def features(
 
 
 def ways(kinds: tuple[Kind, ...], counts: Counts) -> float:
-    """Logarithm of in how many ways the positions can be chosen."""
+    """Return the logarithm of the number of ways to choose the positions."""
     total = 0.0
     for kind, number in zip(kinds, counts, strict=True):
         n = len(kind.members)
@@ -95,5 +95,5 @@ def ways(kinds: tuple[Kind, ...], counts: Counts) -> float:
 
 @lru_cache(maxsize=1)
 def fitted() -> Float[np.ndarray, " features"]:
-    """The weights that come with the package."""
+    """Return the weights that come with the package."""
     return np.array(json.loads(_FILE.read_text(encoding="utf-8"))["weights"])

@@ -1,4 +1,4 @@
-"""Intensities and Wyckoff assignments as the padded arrays of the kernel (host)."""
+"""Conversion of intensities and Wyckoff assignments to the padded arrays of the kernel (host)."""
 
 from dataclasses import dataclass
 
@@ -14,39 +14,39 @@ from ..records import Intensities
 from .kernel import Measured, Model
 from .wyckoff import Positions, inversion_in_origin
 
-# sizes that programs are compiled for: atoms, sites, numbers, reflections, groups of them
+# sizes that programs are compiled for: atoms, sites, parameters, reflections, groups of reflections
 ATOMS = (8, 16, 24, 48, 96, 192)
 SITES = (4, 8, 16, 32, 64)
 NUMBERS = (8, 20, 36, 72, 144)
 REFLECTIONS = (64, 128, 192, 256, 384)
 ELEMENTS = (4, 8)
-# Å², displacement of atoms at the start
+# Å², initial displacement of atoms
 EXPECTED_B = 0.7
 NONMETALS = frozenset("C N O F P S Cl As Se Br Te I".split())
-# relative uncertainty of an area that models are not expected to be better than
+# relative uncertainty of an area beyond the accuracy of models
 _FLOOR = 0.03
 
-# for each element the numbers of the Wyckoff positions its sites are on
+# for each element the indices of the Wyckoff positions of its sites
 Assignment = tuple[tuple[int, ...], ...]
 
 
 def bucket(size: int, sizes: tuple[int, ...]) -> int:
-    """The smallest of the sizes that is enough; multiples of the largest beyond it."""
+    """Return the smallest sufficient size, or a multiple of the largest."""
     return next((s for s in sizes if size <= s), -(-size // sizes[-1]) * sizes[-1])
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One powder and what is in it.
+    """Intensities of a powder, and the contents of its cell.
 
     Attributes:
-        intensities: what was measured.
+        intensities: measured intensities.
         positions: Wyckoff positions of the group.
-        elements: what the assignments count.
+        elements: elements in the order of the assignments.
         measured: arrays of the kernel.
         centric: whether structure factors are real.
-        scale: areas are divided by this.
-        used: ``(groups,)`` which groups of reflections are compared.
+        scale: divisor of the areas.
+        used: ``(groups,)`` whether groups of reflections are compared.
         noise: R that the uncertainties of the areas explain.
     """
 
@@ -61,17 +61,17 @@ class Problem:
 
     @property
     def count(self) -> int:
-        """Groups of reflections that are compared."""
+        """Number of groups of reflections compared."""
         return int(self.used.sum())
 
     def model(
         self, assignment: Assignment, contents: Float[np.ndarray, " elements"] | None = None
     ) -> tuple[Model, int, int]:
-        """Unpadded arrays of an assignment, with how many numbers and sites it has.
+        """Return unpadded arrays of an assignment, and its numbers of parameters and sites.
 
         Args:
             assignment: positions of the elements.
-            contents: atoms of each element in the conventional cell, where the assignment has not all of them.
+            contents: atoms of each element in the conventional cell, for an incomplete assignment.
         """
         g = np.asarray(lattice(np.asarray(self.intensities.cell, dtype=float)))
         matrices, offsets, elements, copies, first, share = [], [], [], [], [], []
@@ -102,14 +102,14 @@ class Problem:
         return model, total, len(first)
 
     def periods(self, assignment: Assignment) -> Float[np.ndarray, " dof"]:
-        """Å, after which each coordinate is where it was."""
+        """Return the period of each coordinate, Å."""
         g = np.asarray(lattice(np.asarray(self.intensities.cell, dtype=float)))
         rows = [np.linalg.norm(self.positions[k].matrices[0].T @ g, axis=1) for sites in assignment for k in sites]
         return np.concatenate([*rows, np.zeros(0)])
 
 
 def padded(model: Model, atoms: int, sites: int, numbers: int, dtype: type = np.float32) -> Model:
-    """A model with room for so many atoms, sites and numbers (the displacement stays the last)."""
+    """Pad a model to these numbers of atoms, sites and parameters (the displacement stays the last)."""
     n, _, p = model.matrix.shape
     more, s = atoms - n, sites - len(model.first)
     matrix: np.ndarray = np.zeros((atoms, 3, numbers + 1), dtype=dtype)
@@ -128,9 +128,9 @@ def padded(model: Model, atoms: int, sites: int, numbers: int, dtype: type = np.
 def make_problem(
     intensities: Intensities, positions: Positions, elements: tuple[str, ...], dtype: type = np.float32
 ) -> Problem:
-    """Arrays of the kernel from intensities; of more than 384 reflections those of the longest d."""
+    """Make the arrays of the kernel from intensities; of more than 384 reflections those of the longest d."""
     count = np.bincount(intensities.members, minlength=len(intensities.area))
-    # groups as a whole, as long as there is room
+    # complete groups, as long as there is room
     order = np.argsort(np.array([intensities.two_theta[intensities.members == g].min() for g in range(len(count))]))
     fits = np.cumsum(count[order]) <= max(REFLECTIONS[-1], count[order[0]])
     used = np.zeros(len(count), dtype=bool)
@@ -184,19 +184,19 @@ def _measured(
 
 
 def uncertainty_of_root(root: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Standard uncertainties of square roots of areas, those below their own uncertainty included."""
+    """Return standard uncertainties of square roots of areas, also of those below their own uncertainty."""
     return sigma / (2.0 * np.maximum(root, np.sqrt(np.maximum(sigma, 1e-12))))
 
 
 def trust(root: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Roots of the weights of square roots of areas: equal, but less for those less certain than the others."""
+    """Return roots of the weights of square roots of areas: equal, but less for areas less certain than the others."""
     uncertainty = uncertainty_of_root(root, sigma)
     typical = np.maximum(np.median(uncertainty), _FLOOR * np.sqrt(np.mean(root**2)))
     return 1.0 / np.sqrt(1.0 + (uncertainty / (2.0 * typical)) ** 2)
 
 
 def shortest_distances(elements: tuple[str, ...]) -> Float[np.ndarray, "E E"]:
-    """Å, below which atoms are taken to overlap: parts of sums of covalent radii (those of gemmi)."""
+    """Return distances in Å below which atoms overlap: fractions of sums of covalent radii (those of gemmi)."""
     found = np.zeros((len(elements), len(elements)))
     for i, one in enumerate(elements):
         for j, other in enumerate(elements):

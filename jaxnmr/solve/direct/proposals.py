@@ -1,4 +1,4 @@
-"""Structures proposed by others as starts of a search: sites put on the Wyckoff positions they are on or near (host)."""
+"""Externally proposed structures as starts of a search: their sites are assigned to nearby Wyckoff positions (host)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from ..fourier.places import Places
 from ..records import Intensities
 from .problem import Assignment, Problem
 
-# Å, within which a site of a proposal may be off the position it is put on; relative, by which its cell may differ
+# Å, largest distance of a site from the position it is assigned to; largest relative difference of cells
 _NEAR, _CELL = 0.7, 0.03
 
 
 def starts_of(proposals: Sequence[Crystal], problem: Problem) -> list[tuple[Assignment, Float[np.ndarray, " dof1"]]]:
-    """Assignments and coordinates of proposals, as `Search.take` takes them.
+    """Return assignments and coordinates of proposals, as accepted by `Search.take`.
 
     Args:
-        proposals: in the cell and space group of the intensities, or in P1 of that cell.
-        problem: what is solved.
+        proposals: structures in the cell and space group of the intensities, or in P1 of that cell.
+        problem: problem to be solved.
 
     Raises:
-        ConventionError: a proposal in another cell or of other elements.
+        ConventionError: a proposal has another cell or other elements.
     """
     return [one for crystal in proposals for one in _starts(crystal, problem)]
 
 
 def has_cell(crystal: Crystal, intensities: Intensities) -> bool:
-    """Whether a proposal is in the cell of the intensities."""
+    """Return whether a proposal has the cell of the intensities."""
     return bool(np.abs(np.asarray(crystal.cell, dtype=float) / intensities.cell - 1.0).max() <= _CELL)
 
 
@@ -62,7 +62,7 @@ def _starts(crystal: Crystal, problem: Problem) -> list[tuple[Assignment, Float[
                     fits.append((place, members))
             if not fits:
                 return []
-            # the most special one that keeps the number of atoms
+            # the most special position that keeps the number of atoms
             place, members = min(fits, key=lambda of: (len(of[1]), of[0].distance))
             sites.append((place.number, place.u))
             left = [k for k in left if k not in members]
@@ -80,7 +80,7 @@ def _starts(crystal: Crystal, problem: Problem) -> list[tuple[Assignment, Float[
 
 
 def _members(places: Places, number: int, u: np.ndarray, xyz: np.ndarray, left: list[int]) -> list[int] | None:
-    """Atoms that a whole site stands for, or none where some of its atoms are not there."""
+    """Return the atoms that an entire site represents, or ``None`` if some of them are missing."""
     free = list(left)
     found = []
     for atom in places.atoms(number, u):

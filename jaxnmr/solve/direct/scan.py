@@ -1,4 +1,4 @@
-"""One site tried at many places, all other atoms as they are (host, single precision)."""
+"""Scan of one site over many positions with all other atoms fixed (host, single precision)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,16 +6,16 @@ from jaxtyping import Float
 from .candidates import Candidate
 from .problem import Problem
 
-# places tried, and how many of the best are drawn from
+# number of positions tried, and number of the best to choose from
 _PLACES, _BEST = 128, 4
 
 
 class Scan:
-    """Puts sites where square roots of areas agree best.
+    """Placement of sites where square roots of areas agree best.
 
     Args:
-        problem: what is solved.
-        rng: draws the places.
+        problem: problem to be solved.
+        rng: random number generator for the positions.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator):
@@ -30,7 +30,7 @@ class Scan:
         self._centric, self._rng = problem.centric, rng
 
     def place(self, candidate: Candidate, u: Float[np.ndarray, " dof1"], site: int) -> Float[np.ndarray, " k"]:
-        """Coordinates for a site: those of one of the best of many random places."""
+        """Return coordinates for a site: one of the best of many random positions."""
         model, columns, own = candidate.model, candidate.columns[site], candidate.atoms[site]
         used = candidate.atoms[-1].stop
         matrix, offset = np.asarray(model.matrix)[:used, :, : candidate.dof], np.asarray(model.offset)[:used]

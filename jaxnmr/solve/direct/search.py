@@ -1,8 +1,9 @@
-"""Basin hopping over coordinates and Wyckoff assignments at once (host; the minimisations run in batches on the device).
+"""Basin hopping over coordinates and Wyckoff assignments at once (host; minimisations run in batches on the device).
 
-A population of chains hops: atoms are displaced, a site is put elsewhere, two elements change places, or the coordinates found so far
-go over to an assignment that differs in one element; then all are minimised together. What is hardly worse is accepted. Every few
-hops the worst chains make room for copies of the best, and when nothing improves the next assignments join.
+A population of chains hops: atoms are displaced, a site is relocated, two elements are exchanged, or the current
+coordinates are transferred to an assignment that differs in one element; then all are minimised together. Slightly
+worse results are accepted. Every few hops the worst chains are replaced by copies of the best, and when nothing
+improves further assignments join.
 """
 
 import time
@@ -22,37 +23,38 @@ from .candidates import Candidate, Chain, Workshop, minimised
 from .moves import Moves
 from .problem import Assignment, Problem, make_problem
 
-# assignments of the first round; twice as many join in each that follows
+# assignments of the first round; each further round adds twice as many
 _FIRST = 8
 # chains in a population, steps of a minimisation
 _POPULATION = 96
 _STEPS = 18
 # R that an overlap of all atoms by 1 Å costs
 BUMP = 0.3
-# turns without improvement: after the first number other assignments join; a structure as good as the uncertainties of areas ends the
-# search then, one with an R below `GOOD_R` after the second, one with a higher R never
+# turns without improvement: after the first number further assignments join. A structure that fits within the
+# uncertainties of the areas then ends the search, one with an R below `GOOD_R` after the second number, one with a
+# higher R never
 _CALM, _LONG_CALM = 6, 24
 GOOD_R = 0.10
-# of the R that uncertainties explain
+# relative to the R that uncertainties explain
 _AS_GOOD = 1.25
-# other minima within so much of the best: it may not be the lowest yet
+# other minima within this factor of the best mean that it may not be the lowest yet
 _CROWD = 1.25
 
 
 @dataclass
 class Search:
-    """The state of a search; `run` goes on with it.
+    """State of a search; `run` continues it.
 
     Attributes:
         problem, assignments: what is searched.
-        seed: of all random numbers.
-        workshop: where assignments are made ready; shared by searches that are to share their programs.
-        contents: atoms in the conventional cell, where the assignments have not all of them.
+        seed: random seed.
+        workshop: preparation of assignments; shared by searches that should share compiled programs.
+        contents: atoms in the conventional cell, for incomplete assignments.
         chains: the population, the best first after every turn.
-        best: for each assignment of the pool its best chain.
-        history: lowest R after each turn; ``hops`` minimisations made.
+        best: best chain of each assignment in the pool.
+        history: lowest R after each turn; ``hops`` number of minimisations.
         exhausted: whether all assignments are in the pool.
-        interrupted: whether someone stopped it.
+        interrupted: whether the user stopped it.
     """
 
     problem: Problem
@@ -76,19 +78,19 @@ class Search:
 
     @property
     def pool(self) -> list[Candidate]:
-        """The assignments tried so far."""
+        """Assignments tried so far."""
         return self._moves.pool
 
     def run(self, seconds: float, most: int, tell: Callable[["Search", float], None] | None = None) -> bool:
-        """Search until a good structure has not improved for a while, or for so long.
+        """Search until a good structure has not improved for a while, or the time is up.
 
         Args:
-            seconds: of processor time.
-            most: assignments to try.
-            tell: called after every turn with this search and the seconds that are left; an interruption ends the search.
+            seconds: CPU time in seconds.
+            most: largest number of assignments to try.
+            tell: callback after every turn with this search and the seconds left; an interruption ends the search.
 
         Returns:
-            Whether it ended before its time was over.
+            Whether it ended before its time was up.
         """
         start = time.process_time()
         left = lambda: seconds - (time.process_time() - start)
@@ -113,7 +115,7 @@ class Search:
                     return True
                 if self.exhausted and all(c.dof == 0 for c in self.pool):
                     return True
-                # what has many coordinates is given time
+                # give more time to structures with many coordinates
                 since += 1
                 if not fits and calm > 0 and since >= max(_CALM, self.pool[leader.candidate].dof):
                     share, since = min(2 * share, 256), 0
@@ -125,12 +127,12 @@ class Search:
         return self.interrupted
 
     def compare_with(self, intensities: Intensities) -> None:
-        """Compare structures with other intensities of the same reflections from here on."""
+        """Compare structures with other intensities of the same reflections from now on."""
         self.problem = make_problem(intensities, self.problem.positions, self.problem.elements)
         self._device = jax.device_put(self.problem.measured)
 
     def _stands_out(self, leader: Chain) -> bool:
-        """Whether no other minimum comes near, and there are many areas for each coordinate or many assignments were tried."""
+        """Return whether no other minimum comes close, given many areas per coordinate or many assignments tried."""
         dof, lowest = self.pool[leader.candidate].dof, self.badness(leader)
         many = self.problem.count >= 6 * dof or self.exhausted or len(self.pool) >= 7 * _FIRST
         return many and not any(
@@ -139,16 +141,16 @@ class Search:
         )
 
     def badness(self, chain: Chain) -> float:
-        """Cost with a price for every coordinate: that of the Bayesian information criterion, at least 1 %."""
+        """Return the cost with a penalty per coordinate: that of the Bayesian information criterion, at least 1 %."""
         n = self.problem.count
         return chain.cost * float(np.exp(self.pool[chain.candidate].dof * max(0.01, log(n) / (2.0 * n))))
 
     def ranked(self) -> list[Chain]:
-        """The best chain of each assignment, the best first."""
+        """Return the best chain of each assignment, the best first."""
         return sorted(self.best.values(), key=self.badness)
 
     def _widen(self, share: int, most: int) -> None:
-        """The next assignments, with random coordinates; where there are no more, new coordinates for those there are."""
+        """Add the next assignments with random coordinates; if none are left, draw new coordinates for the old ones."""
         room = min(share, most - len(self.pool))
         fresh = list(islice(self._source, room)) if room > 0 else []
         self.exhausted = self.exhausted or len(fresh) < room
@@ -163,7 +165,7 @@ class Search:
             )
         times = max(4, -(-2 * _POPULATION // len(new)))
         chosen = [k for k in new for _ in range(times)]
-        # every other start keeps what is known of the other elements
+        # every other start keeps the known coordinates of the other elements
         starts = [
             self._moves.guided(k, self.best) if n % 2 else self._moves.anywhere(self.pool[k])
             for n, k in enumerate(chosen)
@@ -176,7 +178,7 @@ class Search:
         return self.workshop.ready(assignments, self.contents)
 
     def take(self, structures: list[tuple[Assignment, Float[np.ndarray, " dof1"]]]) -> None:
-        """Let structures that were found otherwise take part."""
+        """Add structures found by other means."""
         known = {candidate.assignment: k for k, candidate in enumerate(self.pool)}
         fresh = [a for a in dict.fromkeys(a for a, _ in structures) if a not in known]
         known |= dict(zip(fresh, self._moves.add(self._ready(fresh)) if fresh else (), strict=True))
@@ -184,7 +186,7 @@ class Search:
         self._settle([*self.chains, *found])
 
     def _settle(self, chains: list[Chain]) -> None:
-        """Keep the best: a quarter from the leading assignment, half as many from each that follows, and three from the others."""
+        """Keep the best: a quarter from the leading assignment, half as many from each next one, at least three."""
         least = max(3, _POPULATION // len(self.pool))
         kept: dict[int, int] = defaultdict(int)
         room: dict[int, int] = {}
@@ -211,7 +213,7 @@ class Search:
                 self.chains[-k] = self.chains[int(self._rng.integers(quarter))]
 
     def _minimised(self, chosen: list[int], starts: list[np.ndarray]) -> list[Chain]:
-        """Minimise from starts of these assignments, those of a size together; remember the best of each."""
+        """Minimise starts of these assignments, batched by size; remember the best of each."""
         found = minimised(self.problem, self._device, [self.pool[k] for k in chosen], starts, BUMP, _STEPS)
         chains = [Chain(k, *one) for k, one in zip(chosen, found, strict=True)]
         self.hops += len(chains)

@@ -1,4 +1,4 @@
-"""Integrated intensities of a crystal, as a powder would show them (host)."""
+"""Simulated integrated intensities of a crystal, as from its powder (host)."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ...errors import ConventionError, ParameterError
 from ..records import Intensities
 
 _CU_KA1 = 1.540593
-# part of the largest area that is noise of every other
+# noise of every area, as a fraction of the largest
 _COMMON_NOISE = 0.002
 
 
@@ -27,18 +27,18 @@ def simulated_intensities(
     overlap: float = 0.06,
     seed: int = 0,
 ) -> Intensities:
-    """Areas of the reflections of a crystal with noise, those that overlap summed.
+    """Simulate areas of the reflections of a crystal with noise; overlapping ones are summed.
 
     Args:
-        crystal: the structure; only its own reflections are there, as if its space group was known.
-        instrument: radiation and polarisation; Cu Kα1 of a tube when not given.
-        d_min: Å, of the last reflection.
+        crystal: the structure; only its own reflections are included, as if its space group were known.
+        instrument: radiation and polarisation; by default Cu Kα1 of a tube.
+        d_min: resolution limit in Å.
         noise: relative standard deviation of every area; 1/15 of it times the largest area is added to all.
-        overlap: reflections closer than this to the one before, in degrees of 2θ, are one area.
-        seed: of the noise.
+        overlap: reflections closer than this to the one before, in degrees of 2θ, form one area.
+        seed: random seed of the noise.
 
     Raises:
-        ConventionError: a ``d_min`` that this wavelength does not reach.
+        ConventionError: this wavelength does not reach ``d_min``.
     """
     instrument = instrument or Instrument(radiation="xray", wavelengths=(_CU_KA1,))
     instrument.require_wavelength()

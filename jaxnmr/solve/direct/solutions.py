@@ -1,4 +1,4 @@
-"""What a structure solution found: ranked structures, and whether the best one may be believed."""
+"""Results of a structure solution: ranked structures, and whether the best one is credible."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,16 +11,17 @@ from ...crystal import Crystal
 from ..checks.preferred_orientation import Texture
 from .contents import Contents
 
-# R of square roots of areas: structures that were right had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37
+# R of square roots of areas: correct structures had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37
 SOLVED_R = 0.15
-# a wrong structure of no more coordinates may not come this close to the best, the second where R is above 0.1
+# minimum ratio of the R of a wrong structure with no more coordinates; the second applies for R above 0.1
 CLEAR_GAP, WIDE_GAP, DOUBTFUL_R = 1.25, 1.5, 0.10
 LEAST_PER_NUMBER = 1.5
-# fewer areas tell no structure from another, even without a free coordinate: scale and displacement follow from them, too
+# fewer areas cannot discriminate structures, even without free coordinates: they also determine scale and displacement
 FEWEST_AREAS = 4
-# (V/N)^(1/3), standard uncertainty of positions beyond which a structure is no more than likely: half of what structures may differ by
+# standard uncertainty of positions, in (V/N)^(1/3), above which a structure is only likely: half of the tolerance for
+# equivalence
 IMPRECISE = 0.025
-# Å, atoms that come closer than they should by more than this are no structure
+# Å, largest overlap of atoms in an acceptable structure
 MOST_OVERLAP = 0.5
 
 Doubt = Literal["", "fit", "few areas", "overlap", "rival", "undetermined", "stopped"]
@@ -28,18 +29,19 @@ Doubt = Literal["", "fit", "few areas", "overlap", "rival", "undetermined", "sto
 
 @dataclass(frozen=True)
 class Solution:
-    """One structure.
+    """One structure of a solution.
 
     Attributes:
-        crystal: the structure, with the common displacement that was found.
+        crystal: the structure, with the refined common displacement.
         r_factor: R of the square roots of areas, ``|√I_obs − √I_calc| / |√I_obs|``.
-        dof: free coordinates.
+        dof: number of free coordinates.
         contents: atoms of each element in the cell, without hydrogen.
-        assignment: positions of the elements, multiplicities with the first point.
-        overlap: Å by which atoms come closer than the search wants, at worst.
-        precision: Å, root mean square standard uncertainty of the positions that the areas allow; of the first structure only.
+        assignment: positions of the elements, as multiplicities with the first point.
+        overlap: largest overlap of atoms in Å, relative to the minimum distances of the search.
+        precision: root mean square standard uncertainty in Å of the positions, from the areas; of the first structure
+            only.
         undetermined: directions that the areas do not determine, in words; of the first structure only.
-        verdict: why it is in its place.
+        verdict: reason for its rank.
     """
 
     crystal: Crystal
@@ -55,21 +57,22 @@ class Solution:
 
 @dataclass(frozen=True)
 class Solutions:
-    """Structures that fit integrated intensities, the best first; of equivalent ones only one.
+    """Structures that fit integrated intensities, the best first, without equivalent ones.
 
     Attributes:
-        solutions: ranked by R with a price for every coordinate.
-        solved: the first one fits, all others with as few coordinates are clearly worse, and the areas determine it.
-        reason: of ``solved``, in words; ``doubt`` in one: ``""`` where it is solved, ``"fit"``, ``"few areas"``, ``"overlap"``, ``"rival"``,
-            ``"undetermined"`` or ``"stopped"``.
-        possible: contents that were looked for, with their probabilities beforehand.
-        indistinguishable: pairs of elements that X-rays hardly tell apart: which is where is not decided.
-        tried: Wyckoff assignments; ``total`` how many there are, ``None`` where they were not listed to the end.
-        history: lowest R after each turn of the search; ``hops`` minimisations.
-        seconds: processor time.
-        interrupted: somebody stopped it.
-        notes: what a reader must know.
-        texture: preferred orientation that the R factors hold, where areas show one.
+        solutions: structures ranked by R with a penalty per coordinate.
+        solved: whether the first one fits, all others with as few coordinates are clearly worse, and the areas
+            determine it.
+        reason: reason for ``solved``, in words; ``doubt`` in one word: ``""`` if solved, ``"fit"``, ``"few areas"``,
+            ``"overlap"``, ``"rival"``, ``"undetermined"`` or ``"stopped"``.
+        possible: alternative contents searched, with their prior probabilities.
+        indistinguishable: pairs of elements that X-rays hardly distinguish, so that they may be interchanged.
+        tried: number of Wyckoff assignments tried; ``total`` the number of all, ``None`` if not enumerated completely.
+        history: lowest R after each turn of the search; ``hops`` number of minimisations.
+        seconds: CPU time.
+        interrupted: whether the user stopped the search.
+        notes: remarks that a reader must know.
+        texture: preferred orientation included in the R factors, if detected.
     """
 
     solutions: tuple[Solution, ...]
@@ -89,12 +92,12 @@ class Solutions:
 
     @property
     def best(self) -> Solution:
-        """The first."""
+        """The best solution."""
         return self.solutions[0]
 
     @property
     def contents(self) -> dict[str, int]:
-        """Atoms of each element in the cell of the first, without hydrogen."""
+        """Atoms of each element in the cell of the best solution, without hydrogen."""
         return self.best.contents
 
     def __len__(self) -> int:
@@ -112,14 +115,14 @@ class Solutions:
 def judged(
     ranked: list[tuple[float, int, float]], count: int, precision: float, undetermined: bool, interrupted: bool
 ) -> tuple[Doubt, str]:
-    """What speaks against the best of ranked structures, nothing where it may be believed, and why.
+    """Return the objection to the best of ranked structures, empty if it is credible, and the reason.
 
     Args:
         ranked: R, free coordinates and overlap in Å of different structures.
-        count: areas compared.
-        precision: of the positions of the best, in (V/N)^(1/3).
+        count: number of areas compared.
+        precision: uncertainty of the positions of the best, in (V/N)^(1/3).
         undetermined: whether the best has directions that the areas leave open.
-        interrupted: the search was stopped.
+        interrupted: whether the search was stopped.
     """
     r, dof, overlap = ranked[0]
     if r > SOLVED_R:
@@ -152,10 +155,10 @@ def judged(
 
 
 def gap_of(r: float) -> float:
-    """How many times the R of the best structure another one of no more coordinates must have at least."""
+    """Return the minimum ratio between R of another structure with no more coordinates and R of the best."""
     return CLEAR_GAP if r <= DOUBTFUL_R else WIDE_GAP
 
 
 def areas_needed(dof: int) -> float:
-    """Areas below which a structure of so many coordinates is met by others, too."""
+    """Return the number of areas below which other structures of as many coordinates would fit, too."""
     return max(LEAST_PER_NUMBER * dof, FEWEST_AREAS)

@@ -1,4 +1,4 @@
-"""From integrated intensities and a composition to ranked structures."""
+"""Structure solution from integrated intensities and a composition to ranked structures."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,21 +21,21 @@ from .search import Search
 from .solutions import Solutions
 from .unknown import has_unknown, structure_with_unknown
 
-# part of the time after which heavy atoms alone are searched for, where nothing fits; what is left after that, too
+# fraction of the time for all atoms at once, before heavy atoms alone are tried if nothing fits
 _ALL_AT_ONCE = 0.4
-# contents this many times less likely than the likeliest are not tried
+# relative probability below which contents are not tried
 _LIKELY = 0.02
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands.
+    """Progress of a search.
 
     Attributes:
         r_factor: lowest R so far.
-        tried: Wyckoff assignments.
-        hops: minimisations.
-        seconds_left: of processor time, at most.
+        tried: number of Wyckoff assignments tried.
+        hops: number of minimisations.
+        seconds_left: CPU time left, at most.
     """
 
     r_factor: float
@@ -57,29 +57,30 @@ def structure(
     progress: Callable[[Progress], None] | None = None,
     proposals: Sequence[Crystal] = (),
 ) -> Solutions:
-    """Find the atoms of a crystal whose cell and space group are known.
+    """Find the atoms of a crystal with known cell and space group.
 
-    Atoms are put on Wyckoff positions, the most likely assignments first, and moved by basin hopping until the square roots of
-    areas agree. Where that takes too long, the heaviest elements are searched for alone, and the others put where difference maps have
-    maxima. Hydrogen is left out. An interruption (Ctrl-C) returns what was found until then.
+    Atoms are put on Wyckoff positions, the most likely assignments first, and moved by basin hopping until the square
+    roots of areas agree. If that takes too long, the heaviest elements are searched for alone, and the others placed at
+    maxima of difference maps. Hydrogen is left out. An interruption (Ctrl-C) returns the results so far.
 
     Args:
-        intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
-        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``; ``{"Ca": None, "Ti": None, "O": None}`` where only the
-            elements are known. ``X`` is an element that is not known: its number of electrons is refined, and a note says what it may be.
-        contents: atoms of each element in the conventional cell; all likely contents are tried together when not given.
-        density: g/cm³, that tells how many these are.
-        seed: of all random numbers.
-        seconds: of processor time, at most; a good structure ends the search earlier.
-        most_assignments: Wyckoff assignments to try, at most.
-        progress: called after every turn.
-        proposals: structures to begin with beside the others, in the cell of the intensities: those of a density, or of relatives. They
-            take part like what the search finds itself.
+        intensities: result of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
+        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``; ``{"Ca": None, "Ti": None, "O": None}`` if
+            only the elements are known. ``X`` is an unknown element: its number of electrons is refined, and a note
+            lists candidates.
+        contents: atoms of each element in the conventional cell; by default all likely contents are tried together.
+        density: g/cm³, for choosing the contents.
+        seed: random seed.
+        seconds: CPU time limit; a good structure ends the search earlier.
+        most_assignments: largest number of Wyckoff assignments to try.
+        progress: callback after every turn.
+        proposals: additional starting structures in the cell of the intensities, for example from a density or from
+            isotypes. They are treated like those found by the search.
 
     Raises:
-        ConventionError: a composition or contents that make no sense.
-        SymmetryError: no number of formula units fits the cell, or no positions the contents.
-        DataError: no areas above zero.
+        ConventionError: the composition or contents are invalid.
+        SymmetryError: no number of formula units fits the cell, or no positions allow the contents.
+        DataError: there are no positive areas.
     """
     if not seconds > 0 or most_assignments < 1:
         raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
@@ -94,7 +95,7 @@ def structure(
         composition, intensities.cell, intensities.group, density
     )
     likely = tuple(one for one in possible if one.probability >= _LIKELY * possible[0].probability)
-    # heavy atoms first: they are what is seen best, and what is told first
+    # heavy atoms first: they dominate the scattering, and are listed first
     elements = sorted(likely[0].atoms, key=lambda e: -gemmi.Element(e).atomic_number)
     assignments = Assignments(
         intensities.group, intensities.cell, [({e: one.atoms[e] for e in elements}, one.probability) for one in likely]

@@ -1,4 +1,4 @@
-"""A preferred orientation found in the best structures of a search, and taken into what all of them are compared with (host)."""
+"""Preferred orientation determined from the best structures of a search, and included in the comparison (host)."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from ..checks.preferred_orientation import Texture, texture_of
 from .search import Search
 from .solutions import Solution
 
-# structures that are asked, and R from which none of them is worth it
+# number of structures examined, and R above which an examination is pointless
 _ASKED, _HOPELESS = 3, 0.45
-# of the R that uncertainties explain: a structure that fits as well has no texture that matters; and R below which nothing is asked
+# ratio to the R that uncertainties explain, up to which texture does not matter; and R below which nothing is examined
 _AS_GOOD, _FINE = 1.25, 0.04
-# sites beyond which fits take long
+# number of sites beyond which fits take long
 _MOST_SITES = 40
 
 
 def texture_of_finalists(search: Search, finalists: Sequence[Solution]) -> Texture | None:
-    """The texture with which one of the best structures fits best, if any; the search compares with it from here on.
+    """Return the texture that fits one of the best structures best, if any, and apply it to the search.
 
     Args:
-        search: that is over.
+        search: finished search.
         finalists: its structures, the best first.
     """
     best, intensities = finalists[0], search.problem.intensities
@@ -32,7 +32,7 @@ def texture_of_finalists(search: Search, finalists: Sequence[Solution]) -> Textu
         try:
             texture = texture_of(one.crystal, intensities)
         except JaxnmrError:
-            # too few areas to tell
+            # too few areas to decide
             continue
         if texture is not None and texture.r_factor < best.r_factor:
             found.append(texture)

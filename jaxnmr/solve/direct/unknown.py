@@ -1,4 +1,4 @@
-"""A composition with one unknown element, ``X``: a few elements stand in for it, and its number of electrons follows (host)."""
+"""Compositions with an unknown element ``X``: several elements are substituted and its electrons refined (host)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,24 +12,25 @@ from ..records import Intensities
 from .formula import UNKNOWN, Composition, parse_composition
 from .solutions import Solutions
 
-# elements that stand in for it, from the most usual: neighbours differ by a factor of two in electrons, and atoms of any size are there
+# substituted elements, the most usual first: neighbours differ by a factor of two in electrons, and all sizes are
+# covered
 STAND_INS = ("Si", "Cr", "C", "Zr", "W")
-# part of the time that each of these has
+# fraction of the time for each of these
 _SHARE = 0.12
 
 Solver = Callable[..., Solutions]
 
 
 def has_unknown(composition: Composition) -> bool:
-    """Whether an element is not known."""
+    """Return whether a composition contains the unknown element."""
     return UNKNOWN in (parse_composition(composition) if isinstance(composition, str) else composition)
 
 
 def require_countable(composition: Composition, radiation: str) -> None:
-    """Complain about an unknown element whose electrons nothing tells.
+    """Refuse an unknown element whose electrons cannot be determined.
 
     Raises:
-        ConventionError: neutrons; nothing beside ``X``, by which its electrons could be counted.
+        ConventionError: neutrons are used, or there is no element beside ``X`` to calibrate its electrons.
     """
     amounts = parse_composition(composition) if isinstance(composition, str) else composition
     if not any(element not in (UNKNOWN, "H", "D") for element in amounts):
@@ -43,19 +44,19 @@ def require_countable(composition: Composition, radiation: str) -> None:
 def structure_with_unknown(
     solve: Solver, intensities: Intensities, composition: Composition, contents: Mapping[str, int] | None, seconds: float, **options: object
 ) -> Solutions:  # fmt: skip
-    """Structures with the element that fits best for ``X``, and what it may be in their notes.
+    """Solve with the element that fits best for ``X``, and list the candidates in the notes.
 
-    Every stand-in is searched for a part of the time, the electrons of its site are refined, and the one that fits best tells
-    the element with which the rest of the time is spent.
+    Every substitute is searched for a fraction of the time, and the electrons of its site are refined. The best fit
+    determines the element used for the rest of the time.
 
     Args:
         solve: :func:`jaxnmr.solve.structure`; ``options`` its other arguments.
-        intensities: X-rays.
-        composition, contents: with ``X``.
-        seconds: of processor time in all.
+        intensities: X-ray intensities.
+        composition, contents: those with ``X``.
+        seconds: total CPU time.
 
     Raises:
-        ConventionError: neutrons; nothing beside ``X``, by which its electrons could be counted.
+        ConventionError: neutrons are used, or there is no element beside ``X`` to calibrate its electrons.
     """
     amounts = dict(parse_composition(composition)) if isinstance(composition, str) else dict(composition)
     others = [element for element in amounts if element not in (UNKNOWN, "H", "D")]
@@ -80,7 +81,7 @@ def structure_with_unknown(
         raise errors[0] if errors else DataError(f"no element could stand in for {UNKNOWN}")
     _, counted, element, found = min(tried, key=lambda one: one[0])
     if not found.interrupted:
-        # dispersion is that of an element: the second search settles which
+        # the dispersion is that of the substitute: the second search decides
         element = counted.candidates(element, without=others)[0]
         left = max(seconds - sum(one[3].seconds for one in tried), 0.3 * seconds)
         again = run(element, left)
@@ -97,6 +98,6 @@ def structure_with_unknown(
 
 
 def _reference(found: Solutions, element: str) -> str:
-    """The known element that scatters most."""
+    """Return the known element that scatters most."""
     power = {e: n * gemmi.Element(e).atomic_number ** 2 for e, n in found.contents.items() if e != element}
     return max(power, key=power.__getitem__)

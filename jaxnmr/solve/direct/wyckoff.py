@@ -1,8 +1,8 @@
 """Wyckoff positions of a space group, derived from its operations (host).
 
-Points are looked at on a grid of 1/24 of the cell: special points of the tabulated settings have coordinates that are multiples of
-1/8 or 1/6, and every line and plane of them runs through grid points that lie on nothing else. Two points belong to one position
-when an operation takes the subspace that is left free to one of them to that of the other.
+Points are examined on a grid of 1/24 of the cell: special points of the tabulated settings have coordinates that are
+multiples of 1/8 or 1/6, and each of their lines and planes contains grid points that lie on no other element. Two
+points belong to one position if an operation maps the free subspace of one to that of the other.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ GRID = 24
 
 @dataclass(frozen=True)
 class Wyckoff:
-    """One Wyckoff position: a whole orbit is ``matrices @ u + shifts``, modulo the lattice.
+    """One Wyckoff position: an entire orbit is ``matrices @ u + shifts``, modulo the lattice.
 
     Attributes:
-        matrices: ``(multiplicity, 3, dof)`` integers; ``u`` from 0 to 1 along each of its columns runs through all points.
+        matrices: ``(multiplicity, 3, dof)`` integers; ``u`` from 0 to 1 along each of its columns covers all points.
         shifts: ``(multiplicity, 3)``.
-        reduced: ``(k,)`` numbers of the atoms of which lattice centring, and inversion in the origin where the group has it,
-            make all the others; ``weight`` ``(k,)`` how many atoms of a primitive cell each stands for, 1 or 2.
-        order: of the site symmetry.
-        number: its place in `Positions`.
+        reduced: ``(k,)`` indices of the atoms that generate all others by centring, and by inversion in the origin if
+            the group has it; ``weight`` ``(k,)`` number of atoms of a primitive cell that each represents, 1 or 2.
+        order: order of the site symmetry.
+        number: its index in `Positions`.
     """
 
     matrices: Int[np.ndarray, "multiplicity 3 dof"]
@@ -40,17 +40,17 @@ class Wyckoff:
 
     @property
     def multiplicity(self) -> int:
-        """Atoms in the conventional cell."""
+        """Number of atoms in the conventional cell."""
         return len(self.shifts)
 
     @property
     def dof(self) -> int:
-        """Free coordinates."""
+        """Number of free coordinates."""
         return self.matrices.shape[2]
 
     @property
     def words(self) -> str:
-        """Multiplicity and the first point, such as ``4(x, 1/4, z)``; letters are not derived."""
+        """Multiplicity and first point, such as ``4(x, 1/4, z)``; letters are not derived."""
         names = "xyz" if self.dof == 3 else "".join(_leading(column) for column in self.matrices[0].T)
         rows = (_coordinate(row, shift, names) for row, shift in zip(self.matrices[0], self.shifts[0], strict=True))
         return f"{self.multiplicity}({', '.join(rows)})"
@@ -80,8 +80,8 @@ class Positions:
 
     Attributes:
         group: the space group.
-        every: the positions, by multiplicity, then by free coordinates.
-        label: ``(24, 24, 24)`` to which of them each point of the grid belongs.
+        every: the positions, by multiplicity, then by number of free coordinates.
+        label: ``(24, 24, 24)`` index of the position of each grid point.
     """
 
     group: SpaceGroup
@@ -96,17 +96,17 @@ class Positions:
 
     @cached_property
     def generic(self) -> Int[np.ndarray, "positions 3"]:
-        """For each position a point of the grid that belongs to it."""
+        """One grid point of each position."""
         first = [np.argwhere(self.label == k)[0] for k in range(len(self))]
         return np.array(first)
 
 
 @lru_cache(maxsize=256)
 def wyckoff_positions(group: SpaceGroup) -> Positions:
-    """Derive the Wyckoff positions of a group; a second call returns the same.
+    """Derive the Wyckoff positions of a group; results are cached.
 
     Raises:
-        SymmetryError: an origin for which special points are no multiples of 1/24.
+        SymmetryError: with this origin special points are not multiples of 1/24.
     """
     rotations = group.rotations
     translations = np.rint(group.translations * GRID).astype(int)
@@ -117,7 +117,7 @@ def wyckoff_positions(group: SpaceGroup) -> Positions:
     order = fixes.sum(axis=1)
     label = np.full(GRID**3, -1)
     found: list[tuple[int, int, np.ndarray]] = []
-    # special points first: what a line is left with is then its own
+    # special points first, so that the points left on a line belong to it alone
     for start in _by_symmetry(order):
         if label[start] >= 0:
             continue
@@ -150,7 +150,7 @@ def _index(points: Int[np.ndarray, "*n 3"]) -> Int[np.ndarray, "*n"]:
 
 
 def _fixing(rotations: Int[np.ndarray, "n 3 3"], translations: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, "points n"]:
-    """Whether an operation leaves a point of the grid where it is, modulo the lattice."""
+    """Return whether operations leave grid points unchanged, modulo the lattice."""
     axis = np.arange(GRID, dtype=np.int16)
     fixes = np.empty((GRID**3, len(rotations)), dtype=bool)
     for k, (rotation, translation) in enumerate(zip(rotations, translations, strict=True)):
@@ -163,7 +163,7 @@ def _fixing(rotations: Int[np.ndarray, "n 3 3"], translations: Int[np.ndarray, "
 
 
 def integer_basis(rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, "3 dof"]:
-    """Shortest lattice vectors that span what all these rotations leave unchanged, so that all lattice points there are sums of them."""
+    """Return shortest lattice vectors whose integer combinations are all lattice points fixed by these rotations."""
     basis = rref_basis(rotations.astype(float).mean(axis=0))
     if basis.shape[1] == 0:
         return np.zeros((3, 0), dtype=int)
@@ -171,7 +171,7 @@ def integer_basis(rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, "3 dof
     vectors = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     within = (np.einsum("kij,nj->nki", rotations, vectors) == vectors[:, None]).all(axis=(1, 2)) & vectors.any(axis=1)
     vectors = vectors[within]
-    # positive ones first, short ones first
+    # positive and short vectors first
     vectors = vectors[np.lexsort((*(-vectors.T[::-1]), (vectors**2).sum(axis=1)))]
     chosen: list[np.ndarray] = []
     for vector in vectors:
@@ -183,10 +183,10 @@ def integer_basis(rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, "3 dof
 def _position(
     group: SpaceGroup, point: Int[np.ndarray, "3"], order: int, basis: Int[np.ndarray, "3 dof"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """Matrices, shifts, reduced atoms, their weights and the order of the site symmetry."""
+    """Return matrices, shifts, reduced atoms, their weights and the order of the site symmetry."""
     base = _plain(point, basis)
     moved = np.einsum("nij,j->ni", group.rotations, base) + np.rint(group.translations * GRID).astype(int)
-    # operations that take the whole subspace to the same place differ by one of the site symmetry of its generic point
+    # operations that map the whole subspace to the same place differ by one of the site symmetry of its generic point
     generic = (np.einsum("nij,j->ni", group.rotations, point) + np.rint(group.translations * GRID).astype(int)) % GRID
     images = np.sort(np.unique(_index(generic), return_index=True)[1])
     matrices = np.einsum("nij,jk->nik", group.rotations[images], basis)
@@ -196,7 +196,7 @@ def _position(
 
 
 def _plain(point: Int[np.ndarray, "3"], basis: Int[np.ndarray, "3 dof"]) -> Int[np.ndarray, "3"]:
-    """The point of the subspace with as many zeros as possible."""
+    """Return the point of the subspace with as many zeros as possible."""
     plain = point.astype(float).copy()
     for column in rref_basis(basis @ np.linalg.pinv(basis)).T if basis.shape[1] else ():
         plain -= plain[np.flatnonzero(column)[0]] * column
@@ -204,7 +204,7 @@ def _plain(point: Int[np.ndarray, "3"], basis: Int[np.ndarray, "3 dof"]) -> Int[
 
 
 def _reduced(group: SpaceGroup, atoms: Int[np.ndarray, "m 3"]) -> tuple[np.ndarray, np.ndarray]:
-    """Atoms, on the grid, that centring and inversion in the origin do not make of one another, and how many they stand for."""
+    """Return atoms on the grid unique under centring and inversion in the origin, and the number each represents."""
     centring = np.rint(group.centring * GRID).astype(int)
     signs = (1, -1) if inversion_in_origin(group) else (1,)
     taken: set[int] = set()
@@ -220,12 +220,12 @@ def _reduced(group: SpaceGroup, atoms: Int[np.ndarray, "m 3"]) -> tuple[np.ndarr
 
 
 def inversion_in_origin(group: SpaceGroup) -> bool:
-    """Whether the group contains the inversion in the origin, so that structure factors are real."""
+    """Return whether the group contains the inversion in the origin, so that structure factors are real."""
     return "-x,-y,-z" in group.triplets
 
 
 def _require_grid(rotations: Int[np.ndarray, "n 3 3"], translations: Int[np.ndarray, "n 3"]) -> None:
-    """An inversion centre, axis or plane that no point of the grid lies on would be missed."""
+    """Refuse an inversion centre, axis or plane without grid points, which would be missed."""
     odd = translations[(rotations == -np.eye(3, dtype=int)).all(axis=(1, 2))] % 2
     if odd.any():
         raise SymmetryError(

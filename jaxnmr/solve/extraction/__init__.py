@@ -1,1 +1,1 @@
-"""Intensities of a cell without a structure: Le Bail fit, Pawley step, extinction symbols, cells ranked by the pattern."""
+"""Intensities of a cell without a structure: Le Bail fit, Pawley step, extinction symbols, ranking of cells."""

@@ -1,4 +1,4 @@
-"""Areas of all reflections at the profile that a Le Bail fit found, and of their groups (host)."""
+"""Areas of all reflections and of their groups, at the profile of a Le Bail fit (host)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -20,15 +20,15 @@ from .columns import profile_columns
 from .pawley import fitted_areas, groups_of, local_misfit
 from .records import Extraction
 
-# of the area of a peak, what must lie on measured points for its area to be known
+# fraction of the area of a peak that must lie on measured points for its area to be known
 _COVERED = 0.75
-# and to be fitted at all: of others no more than a tail is seen
+# fraction for it to be fitted at all: otherwise only a tail is visible
 _TOUCHED = 0.05
 _WIDTHS = ("zero", "U", "V", "W", "X", "Y", "Z", "shl")
 
 
 class _Reflections(NamedTuple):
-    """Reflections of the phase, as of `Extraction`; ``area`` is that of the Le Bail fit."""
+    """Reflections of the phase, as in `Extraction`; ``area`` is that of the Le Bail fit."""
 
     hkl: Int[np.ndarray, "n 3"]
     multiplicity: Int[np.ndarray, " n"]
@@ -43,7 +43,7 @@ class _Reflections(NamedTuple):
 
 
 def extraction_of(pattern: Pattern, result: RefinementResult, notes: tuple[str, ...]) -> Extraction:
-    """Areas at the profile of a Le Bail refinement of one phase in one histogram.
+    """Return areas at the profile of a Le Bail refinement of one phase in one histogram.
 
     Raises:
         DataError: no reflection lies on measured points.
@@ -59,7 +59,7 @@ def extraction_of(pattern: Pattern, result: RefinementResult, notes: tuple[str, 
     }
     x, y, sigma = (np.asarray(of, dtype=float) for of in (plan.x, term.observed, term.uncertainty(values)))
     basis = np.asarray(plan.background)
-    # broad peaks, humps and a measured curve stay as they were refined
+    # broad peaks, humps and a measured background curve keep their refined values
     added = np.concatenate([np.zeros((len(x), 1)), *plan.background_added(values).values()], axis=1).sum(axis=1)
     every, columns, covered = _columns(plan, crystal, values, x)
     order = np.flatnonzero(covered > _TOUCHED)
@@ -113,7 +113,7 @@ def extraction_of(pattern: Pattern, result: RefinementResult, notes: tuple[str, 
 def _columns(
     plan: PatternPlan, crystal: Crystal, values: Mapping[str, Float[np.ndarray, "..."]], x: Float[np.ndarray, " points"]
 ) -> tuple[_Reflections, Float[np.ndarray, "points n"], Float[np.ndarray, " n"]]:
-    """All reflections of the plan, their profiles, and the part of each that lies on measured points."""
+    """Return all reflections of the plan, their profiles, and the fraction of each that lies on measured points."""
     phase, fixed = plan.phases[0], plan.fixed
     n = phase.n_reflections
     (table,) = compiled_phase_tables(plan, {phase.name: crystal}, values)
@@ -142,8 +142,8 @@ def _coverage(
     fixed: Fixed,
     ratio: Float[np.ndarray, " lines"],
 ) -> Float[np.ndarray, " n"]:
-    """The part of the area of every reflection that lies on measured points."""
-    # a gap is an excluded region, whose area nobody measured
+    """Return the fraction of the area of every reflection that lies on measured points."""
+    # a gap is an excluded region, whose area was not measured
     step = np.minimum(np.gradient(x), 1.5 * float(np.median(np.diff(x))))
     slit = 1.0 if fixed.divergence_slit == "fixed" else np.sin(np.radians(position / 2.0))
     return np.asarray(step @ columns / (ratio.sum() * slit))
@@ -159,7 +159,7 @@ def _grouped(
     beside: _Reflections,
     instrument: Instrument,
 ) -> Intensities:
-    """Areas of groups of overlapping reflections; a group with a part that was not measured is not known."""
+    """Sum areas over groups of overlapping reflections; a group with an unmeasured part is unknown."""
     members = groups_of(fitted.two_theta, fitted.fwhm)
     keep = np.array([covered[members == g].all() for g in range(members[-1] + 1)])[members]
     if not keep.any():

@@ -9,7 +9,7 @@ from ...diffraction.records import Fixed
 
 # as in the calculated patterns of refinements
 CUTOFF = 5e-5
-# a Gaussian has gone at so many widths
+# a Gaussian is negligible beyond this many widths
 _GAUSS = 3.5
 
 
@@ -22,11 +22,11 @@ def profile_columns(
     shl: float,
     fixed: Fixed,
 ) -> Float[np.ndarray, "points n"]:
-    """Profiles of reflections at the points of a pattern, Kα2, axial divergence and the slit included.
+    """Calculate profiles of reflections at the points of a pattern, with Kα2, axial divergence and the slit.
 
     Args:
         x: 2theta in degrees, increasing.
-        position: of every line of every reflection.
+        position: positions of all lines of every reflection.
         ratio: intensity of each line relative to the first.
         fwhm, eta: width in degrees and Lorentzian fraction.
         shl: axial divergence.
@@ -47,7 +47,7 @@ def profile_columns(
             angles, shl, *axial.quadrature(nodes, fixed.axial_imbalance), gsas=False, imbalance=fixed.axial_imbalance
         )
         centre = np.sum(at * part, axis=1)
-        # beyond this one Lorentzian at their centre does for all nodes, see `plan_tiles`
+        # beyond this distance one Lorentzian at the centre replaces all nodes, see `plan_tiles`
         core = np.maximum(_GAUSS * fwhm + spread, (0.75e5 * fwhm**2 * (0.3 * spread) ** 2) ** 0.25)
         far = np.maximum(reach, core)
         first, stop = np.searchsorted(x, centre - far), np.searchsorted(x, centre + far)

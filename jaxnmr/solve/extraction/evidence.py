@@ -1,9 +1,10 @@
-"""How probable areas are when some of them are zero and the others positive (host).
+"""Probability of measured areas if some are zero and the others positive (host).
 
-Under a hypothesis an area is exactly zero, or has the exponential prior of acentric intensities (A. J. C. Wilson, Acta Cryst. 2, 318
-(1949)), of one of three means. Measured areas are normal with the covariance of their overlap; those that should be zero have a wide
-tail, so that a spoiled one does not outvote thirty others. The integral over positive areas is taken one after the other, each time with
-the normal distribution of the same mean and variance for what is left: exact where reflections do not overlap.
+Under a hypothesis an area is either exactly zero, or has the exponential prior of acentric intensities (A. J. C.
+Wilson, Acta Cryst. 2, 318 (1949)), with one of three means. Measured areas are normal with the covariance of their
+overlap; those that should be zero have a wide tail, so that one corrupted area does not outvote thirty others. The
+integral over positive areas is taken variable by variable, each time with the normal distribution of the same mean and
+variance for the remainder: exact for reflections that do not overlap.
 """
 
 import numpy as np
@@ -11,9 +12,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr
 
 _LOG_ROOT = 0.5 * np.log(2.0 * np.pi)
-# so many absent reflections have an area that a wrong profile or a neighbour spoiled, and how much larger its error is
+# fraction of absent reflections whose area is corrupted by a wrong profile or a neighbour, and the factor on their
+# error
 _SPOILED, _WIDER = 0.05, 4.0
-# means of the prior's exponentials relative to each other, and their shares: simple structures have whole classes of weak reflections
+# relative means of the prior's exponentials, and their shares: simple structures have whole classes of weak reflections
 _MEANS, _SHARES = np.array([1.0, 0.1, 0.01]), np.array([0.6, 0.25, 0.15])
 
 
@@ -25,17 +27,17 @@ class _Normal:
         self.floor = 1e-9 * np.diag(covariance)
 
     def zero(self, k: int) -> float:
-        """Fix a variable at zero; the logarithm of its density there."""
+        """Fix a variable at zero; return the log density there."""
         v = max(self.covariance[k, k], self.floor[k])
         z2 = self.mean[k] ** 2 / v
         usual, spoiled = np.log(1.0 - _SPOILED) - 0.5 * z2, np.log(_SPOILED / _WIDER) - 0.5 * z2 / _WIDER**2
-        # what is spoiled tells its neighbours less
+        # a corrupted area carries less information about its neighbours
         gain = 1.0 if usual > spoiled else 1.0 / _WIDER**2
         self._moved(k, self.mean[k] * (1.0 - gain), v * (1.0 - gain), v)
         return float(np.logaddexp(usual, spoiled) - 0.5 * np.log(v) - _LOG_ROOT)
 
     def positive(self, k: int, expected: float) -> float:
-        """Multiply by the prior of positive areas of mean ``expected``; the logarithm of the integral."""
+        """Multiply by the prior of positive areas of mean ``expected``; return the log integral."""
         v, m = max(self.covariance[k, k], self.floor[k]), self.mean[k]
         mu = expected * _MEANS / (_SHARES @ _MEANS)
         s = np.sqrt(v)
@@ -43,7 +45,7 @@ class _Normal:
         log_share = log_ndtr(z)
         logs = np.log(_SHARES / mu) - m / mu + 0.5 * v / mu**2 + log_share
         ratio = np.exp(-0.5 * z * z - _LOG_ROOT - log_share)
-        # mean and variance of what is left above zero, whose difference from zero is lost to rounding far below it
+        # mean and variance above zero; far below zero their difference from zero would be lost to rounding
         mean = np.maximum(s * (z + ratio), 1e-3 * s / np.maximum(-z, 1.0))
         variance = v * np.clip(1.0 - z * ratio - ratio**2, 1e-6, 1.0)
         top = logs.max()
@@ -66,12 +68,12 @@ def log_evidence(
     expected: Float[np.ndarray, " n"],
     absent: Bool[np.ndarray, "hypotheses n"],
 ) -> Float[np.ndarray, " hypotheses"]:
-    """Logarithm of the evidence of every hypothesis, relative to that of all areas being positive.
+    """Return the log evidence of every hypothesis, relative to that of all areas being positive.
 
     Args:
-        area, covariance: measured.
-        expected: mean of the exponential prior of each.
-        absent: which are zero.
+        area, covariance: measured areas.
+        expected: mean of the exponential prior of each area.
+        absent: whether each area is zero under each hypothesis.
     """
     tested = absent.any(axis=0)
     start = _Normal(area, covariance)
@@ -94,11 +96,11 @@ def expected_areas(
     *,
     around: int = 40,
 ) -> Float[np.ndarray, " n"]:
-    """Mean area by the falling mean of |F|² in shells of resolution, from reflections in the order of their angles.
+    """Estimate mean areas from the falling mean |F|² in resolution shells, for reflections sorted by angle.
 
     Args:
         area, variance, weight: measured area, its variance, multiplicity times angular factors.
-        around: reflections that a mean is taken over.
+        around: number of reflections that a mean is taken over.
     """
     n = len(area)
     half = max(min(around, n) // 2, 1)

@@ -1,4 +1,4 @@
-"""`extinctions`: which reflections are absent, as a table of extinction symbols ranked by evidence (host).
+"""`extinctions`: systematic absences, as a table of extinction symbols ranked by evidence (host).
 
 Source of the method: A. J. Markvardsen, W. I. F. David, J. C. Johnson & K. Shankland, Acta Cryst. A57, 47 (2001).
 """
@@ -26,12 +26,12 @@ class Extinction:
     """One extinction symbol.
 
     Attributes:
-        symbol: such as ``"P n - a"``.
+        symbol: extinction symbol, such as ``"P n - a"``.
         groups: compatible space groups in the axes of the cell, the highest Laue class first.
-        log_evidence: relative to that of no absence.
-        probability: among all symbols of the lattice, each as probable before.
-        absent: how many measured reflections it forbids.
-        worst: the largest area over its uncertainty among these, and ``hkl`` where it is.
+        log_evidence: log evidence relative to that of no absences.
+        probability: posterior probability among all symbols of the lattice, with equal priors.
+        absent: number of measured reflections it forbids.
+        worst: largest ratio of area to uncertainty among these, and ``hkl`` its reflection.
     """
 
     symbol: str
@@ -48,10 +48,10 @@ class ExtinctionTable:
     """All extinction symbols of a lattice, the most probable first.
 
     Attributes:
-        rows: one for each.
-        lattice: the group of highest symmetry without extinctions besides the centring.
+        rows: one row per symbol.
+        lattice: group of highest symmetry without extinctions other than the centring.
         cell: ``(6,)`` Å and degrees.
-        notes: what a reader of the result must know.
+        notes: remarks that a reader of the result must know.
     """
 
     rows: tuple[Extinction, ...]
@@ -61,15 +61,15 @@ class ExtinctionTable:
 
     @property
     def best(self) -> Extinction:
-        """The most probable symbol."""
+        """Most probable symbol."""
         return self.rows[0]
 
     def groups(self, least: float = 0.01) -> tuple[SpaceGroup, ...]:
-        """Space groups of all symbols with at least this probability, the most probable symbol first."""
+        """List the space groups of all symbols with at least this probability, the most probable symbol first."""
         return tuple(group for row in self.rows if row.probability >= least for group in row.groups)
 
     def rank(self, group: SpaceGroup) -> int | None:
-        """Place, from 1, of the symbol that a group belongs to; ``None`` where it is none of this lattice."""
+        """Return the rank, from 1, of the symbol of a group; ``None`` if it has no symbol of this lattice."""
         return next((k + 1 for k, row in enumerate(self.rows) if _among(group, row.groups)), None)
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class ExtinctionTable:
 
 
 def _among(group: SpaceGroup, groups: tuple[SpaceGroup, ...]) -> bool:
-    """Whether a group is one of these up to its origin."""
+    """Return whether a group is one of these up to its origin."""
     rotations = {tuple(r.ravel()) for r in group.rotations}
     return any(
         g == group or (g.number == group.number and {tuple(r.ravel()) for r in g.rotations} == rotations)
@@ -101,15 +101,15 @@ def extinctions(
     instrument: Instrument | None = None,
     peaks: Peaks | None = None,
 ) -> ExtinctionTable:
-    """Rank the extinction symbols of a lattice by what a pattern says of the reflections that they forbid.
+    """Rank the extinction symbols of a lattice by the areas of the reflections they forbid.
 
     Args:
         fit: areas of all reflections of the lattice, or a pattern to extract them from.
         cell, start, instrument, peaks: for a pattern, as of `lebail`.
 
     Raises:
-        ConventionError: no cell.
-        SymmetryError: areas that were extracted with extinctions besides those of the centring.
+        ConventionError: there is no cell.
+        SymmetryError: areas were extracted with extinctions other than those of the centring.
     """
     require_kind(fit, (Extraction, Pattern), "what absences are sought in", "as of lebail or read_pattern")
     if isinstance(fit, Pattern):
@@ -150,7 +150,7 @@ def _worst(
 
 
 def _leaves_out(group: SpaceGroup) -> bool:
-    """Whether a group has screw axes or glide planes that forbid reflections."""
+    """Return whether a group has screw axes or glide planes that forbid reflections."""
     axis = np.arange(-4, 5)
     hkl = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     shift = hkl @ group.centring.T
@@ -159,7 +159,7 @@ def _leaves_out(group: SpaceGroup) -> bool:
 
 
 def _lattice_of(fit: Extraction) -> SpaceGroup:
-    """The group of the lattice in the centring of a fit."""
+    """Return the group of the lattice in the centring of a fit."""
     lattice = group_of_lattice(fit.cell)
     if len(fit.group.centring) == 1:
         return lattice

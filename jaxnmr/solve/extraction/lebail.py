@@ -1,7 +1,8 @@
-"""`lebail`: the whole pattern fitted by the reflections of a cell, and their areas with a covariance (host).
+"""`lebail`: fit of the whole pattern by the reflections of a cell, and their areas with a covariance (host).
 
-A Le Bail fit (A. Le Bail, H. Duroy & J. L. Fourquet, Mater. Res. Bull. 23, 447 (1988)) by the refinement loop finds background, cell,
-shift and profile; at these a pattern is linear in areas and background, and a Pawley step ends it.
+A Le Bail fit (A. Le Bail, H. Duroy & J. L. Fourquet, Mater. Res. Bull. 23, 447 (1988)) by the refinement loop
+determines background, cell, shift and profile. For these a pattern is linear in areas and background, which a final
+Pawley step determines.
 """
 
 from collections.abc import Mapping
@@ -29,13 +30,13 @@ from .short import bragg, listed, part_of, short_fit
 from .starts import group_of_lattice, require_cell, require_metric, starting_widths, width_of
 
 _PHASE, _HISTOGRAM = "phase", "xrd"
-# reflections beyond so many, from the lowest angle on, are left out with the part of the pattern that they are in
+# largest number of reflections, from the lowest angle; beyond it reflections and pattern are cut off
 MOST_REFLECTIONS = 400
-# reflections of the first fit, and shifts of the angles in degrees that it starts from
+# reflections of the first fit, and its trial shifts of the angles in degrees
 _FIRST, _SHIFTS = 40, (0.0, -0.08, 0.08)
-# an axis may change by so much from the start
+# relative change of an axis allowed from the start
 _CELL_ROOM = 0.01
-# degrees that all angles may shift
+# degrees, largest shift of all angles
 _SHIFT_ROOM = 0.5
 
 
@@ -51,23 +52,23 @@ def lebail(
     background: Background | None = None,
     d_min: float | None = None,
 ) -> Extraction:
-    """Intensities of all reflections of a cell, without a structure.
+    """Extract intensities of all reflections of a cell, without a structure.
 
     Args:
-        pattern: measured; its excluded regions stay out.
-        cell: ``(6,)`` Å and degrees, conventional; of ``start`` where not given.
-        group: whose reflections are fitted; by default that of ``start``, else the one of highest symmetry without extinctions
-            that the cell allows.
-        instrument: by default that of the pattern. Its widths are a start where they are about those of the pattern.
+        pattern: measured pattern; its excluded regions stay excluded.
+        cell: ``(6,)`` Å and degrees, conventional; by default that of ``start``.
+        group: space group of the reflections; by default that of ``start``, else the one of highest symmetry without
+            extinctions that the cell allows.
+        instrument: by default that of the pattern. Its widths are starting values if they roughly match the pattern.
         start: an indexed cell, with its shifts of the angles.
-        peaks: found before, for the width to start from.
+        peaks: known peaks, for the initial width.
         background: 12 Chebyshev terms by default.
-        d_min: smallest interplanar distance in Å; by default as far as 400 reflections go.
+        d_min: smallest interplanar distance in Å; by default that of 400 reflections.
 
     Raises:
-        ConventionError: no wavelength, no cell.
-        SymmetryError: a group that contradicts the metric.
-        DataError: no reflection in the pattern, everything excluded, nothing that stands out of the noise.
+        ConventionError: there is no wavelength or no cell.
+        SymmetryError: the group contradicts the metric.
+        DataError: the pattern has no reflection, is entirely excluded, or has no signal above the noise.
     """
     require_kind(pattern, Pattern, "what was measured", "as of read_pattern")
     if cell is None:
@@ -106,7 +107,7 @@ def _roughly(
     start: CellCandidate | None,
     fwhm: float,
 ) -> tuple[Float[np.ndarray, "6"], tuple[float, float], float]:
-    """Cell, zero and shift by cos(theta), and width from the part at low angles, where no peak is taken for its neighbour."""
+    """Estimate cell, zero, shift by cos(theta) and width from low angles, where peaks are not confused."""
     flat = device.geometry == "bragg-brentano"
     zero = device.zero + (0.0 if start is None else start.zero)
     shift = 0.0 if start is None else start.displacement
@@ -124,17 +125,17 @@ def _roughly(
 
 
 def _marker(cell: Float[np.ndarray, "6"], group: SpaceGroup) -> Crystal:
-    """A crystal for its reflections: what is in it does not count."""
+    """Make a crystal that only provides reflections; its content is irrelevant."""
     return Crystal.create(cell=cell, spacegroup=group, species=("H",), xyz=((0.0, 0.0, 0.0),), name=_PHASE)
 
 
 def _limited(
     pattern: Pattern, instrument: Instrument, group: SpaceGroup, cell: Float[np.ndarray, "6"], d_min: float | None
 ) -> Pattern:
-    """The part of a pattern up to ``d_min``, or with as many reflections as are fitted.
+    """Return the part of a pattern up to ``d_min``, or up to the largest number of reflections.
 
     Raises:
-        DataError: no reflection lies in it.
+        DataError: it contains no reflection.
     """
     x = np.asarray(pattern.x)[pattern.included()]
     wavelength = instrument.wavelengths[0]
@@ -152,7 +153,7 @@ def _limited(
     last = x[-1] if d_min is None else inside[-1] + 0.5
     if d_min is None and len(inside) > MOST_REFLECTIONS:
         last = inside[MOST_REFLECTIONS]
-    # numbers of points that similar cells share, and compiled programs with them
+    # numbers of points, and with them compiled programs, are shared by similar cells
     points = rounded_up(int(np.searchsorted(x, last)) + 1, first=512, factor=1.15)
     return pattern.limited(high=float(x[points - 1])) if points < len(x) else pattern
 
@@ -165,7 +166,7 @@ def _profile(
     angles: tuple[float, float],
     fixed: Fixed,
 ) -> tuple[RefinementResult, tuple[str, ...]]:
-    """Background, cell, shift and profile by the refinement loop, and what its reader must know."""
+    """Refine background, cell, shift and profile with the refinement loop; return the result and remarks."""
     objective = Objective(PatternTerm(experiment, pattern, name=_HISTOGRAM), crystal=crystal)
     params = objective.parameters()
     for name, value in widths.items():
@@ -192,7 +193,7 @@ def _profile(
     ]
     result = refine(objective, params, stages=stages, throw=False, suggest=False)
     if result.status == "interrupted":
-        # the loop keeps what it has; half a profile is none for what follows
+        # the loop returns its state, but an unfinished profile is useless for what follows
         raise KeyboardInterrupt
     notes = tuple(
         f"The fit ended with {name.rstrip('[')} at its bound: the cell, the wavelength or the shift of the angles may be wrong."

@@ -1,7 +1,7 @@
 """Areas of reflections with their covariance: at given positions and profiles a pattern is linear in them (host).
 
-Source: G. S. Pawley, J. Appl. Cryst. 14, 357 (1981). What completely overlapping reflections have apart is not in the data; a
-weak prior holds it at what they have together, so that no pair rings as +a and -a.
+Source: G. S. Pawley, J. Appl. Cryst. 14, 357 (1981). Differences within completely overlapping reflections are not
+determined by the data; a weak prior holds them at equal shares, so that no pair oscillates as +a and -a.
 """
 
 from typing import NamedTuple
@@ -10,17 +10,17 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float, Int
 
-# of the prior of an area: its standard deviation over the areas around, and over the uncertainty it would have alone
+# standard deviation of the prior of an area, relative to neighbouring areas, and to its uncertainty without overlap
 _WIDE, _WEAK = 1.0, 10.0
 _ROUNDS = 60
 
 
 class Areas(NamedTuple):
-    """What a linear fit of areas and a background found.
+    """Result of a linear fit of areas and a background.
 
     Attributes:
-        area: ``(n,)`` least squares, also below zero; ``covariance`` ``(n, n)`` of them, background included.
-        positive: ``(n,)`` the best of those that are not below zero.
+        area: ``(n,)`` least-squares areas, possibly negative; ``covariance`` ``(n, n)`` including the background.
+        positive: ``(n,)`` best non-negative areas.
         background: ``(terms,)`` coefficients that belong to ``positive``.
     """
 
@@ -38,14 +38,14 @@ def fitted_areas(
     expected: Float[np.ndarray, " n"],
     near: Bool[np.ndarray, "n n"],
 ) -> Areas:
-    """Weighted linear least squares of all areas and the background.
+    """Fit all areas and the background by weighted linear least squares.
 
     Args:
-        columns: of :func:`profile_columns`.
+        columns: result of :func:`profile_columns`.
         basis: background functions.
         observed, sigma: intensities and their uncertainties.
-        expected: areas that a Le Bail fit found: the mean of the weak prior.
-        near: which reflections overlap.
+        expected: areas from a Le Bail fit: mean of the weak prior.
+        near: whether reflections overlap.
     """
     n, weight = columns.shape[1], 1.0 / sigma
     a = columns * weight[:, None]
@@ -53,7 +53,7 @@ def fitted_areas(
     y = observed * weight
     normal, mixed, side = a.T @ a, a.T @ b, a.T @ y
     ground = b.T @ b
-    # the background is taken out first; a hair of it stays for terms that the data do not tell
+    # eliminate the background first; the small diagonal stabilises terms that the data do not determine
     factor = scipy.linalg.cho_factor(ground + 1e-10 * np.diag(np.diag(ground)))
     seen = scipy.linalg.cho_solve(factor, mixed.T)
     along = scipy.linalg.cho_solve(factor, b.T @ y)
@@ -78,7 +78,7 @@ def fitted_areas(
 def not_negative(
     normal: Float[np.ndarray, "n n"], side: Float[np.ndarray, " n"], start: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Minimum of ``x normal x / 2 - side x`` over ``x >= 0``: sets of those at zero are exchanged until they fit.
+    """Minimise ``x normal x / 2 - side x`` over ``x >= 0`` by exchanging sets of variables at zero.
 
     Source: L. F. Portugal, J. J. Judice & L. N. Vicente, Math. Comput. 63, 625 (1994), block principal pivoting.
     """
@@ -100,7 +100,7 @@ def not_negative(
         elif spare > 0:
             spare -= 1
         else:
-            # one at a time, which cannot go in circles
+            # one at a time, which cannot cycle
             wrong = np.arange(len(x)) == np.flatnonzero(wrong)[-1]
         free = free ^ wrong
     return np.maximum(x, 0.0)
@@ -112,14 +112,14 @@ def local_misfit(
     x: Float[np.ndarray, " points"],
     fwhm: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
-    """By how much the variance of every area is larger than counts say, at least 1.
+    """Return the factor by which the variance of every area exceeds that of counting statistics, at least 1.
 
-    The larger one of two mean squares under the reflection: of the residuals, and of their sums over the width of a peak, which
-    are large where neighbouring residuals are of one sign, as those of a wrong profile are.
+    It is the larger of two mean squares under the reflection: of the residuals, and of their sums over the width of a
+    peak, which are large if neighbouring residuals have one sign, as with a wrong profile.
 
     Args:
-        columns: of :func:`profile_columns`.
-        residual: over the uncertainties of the points.
+        columns: result of :func:`profile_columns`.
+        residual: residuals over the uncertainties of the points.
         x, fwhm: points and widths in degrees.
     """
     total = columns.sum(axis=0)
@@ -134,12 +134,12 @@ def local_misfit(
 def groups_of(
     position: Float[np.ndarray, " n"], fwhm: Float[np.ndarray, " n"], *, closer: float = 0.5, longest: float = 1.5
 ) -> Int[np.ndarray, " n"]:
-    """Numbers of groups of reflections that are sorted by position: neighbours closer than a part of their width are one.
+    """Return group indices of sorted reflections: neighbours closer than a fraction of their width form a group.
 
     Args:
         position, fwhm: degrees.
-        closer: in widths.
-        longest: no group spans more widths.
+        closer: distance in widths.
+        longest: largest span of a group in widths.
     """
     out = np.zeros(len(position), dtype=int)
     first = 0

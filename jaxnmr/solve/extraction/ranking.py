@@ -1,7 +1,7 @@
 """`rank_by_lebail`: candidate cells ranked by the whole pattern (host).
 
-Every cell is fitted to the same part of the pattern. A cell with more lines has more areas, each a parameter: the information criterion of
-G. Schwarz, Ann. Stat. 6, 461 (1978), weighs that against a better fit.
+Every cell is fitted to the same part of the pattern. A cell with more lines has more areas, each a parameter, which the
+information criterion of G. Schwarz, Ann. Stat. 6, 461 (1978), weighs against a better fit.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,14 @@ from ..records import CellCandidate, Peaks
 from .short import Part, bragg, listed, part_of, short_fit
 from .starts import width_of
 
-# the part of the pattern in which the typical candidate has so many reflections, but no candidate more than the most
+# number of reflections of the typical candidate in the fitted part of the pattern, and the largest number of any
+# candidate
 _TYPICAL, _MOST = 80, 350
-# Two lattices can have exactly the same lines, a hexagonal one and an orthorhombic one of half its volume for example (A. D. Mighell & A.
-# Santoro, J. Appl. Cryst. 8, 372 (1975)): where axes agree with the more symmetric one by chance to 1e-4, each number costs ln 1e4, twice.
+# Two lattices can have exactly the same lines, for example a hexagonal one and an orthorhombic one of half its volume
+# (A. D. Mighell & A. Santoro, J. Appl. Cryst. 8, 372 (1975)): if axes agree with the more symmetric one by chance to
+# 1e-4, each number costs ln 1e4, twice.
 _A_NUMBER = 18.0
-# what is left for candidates that were not fitted
+# factor on the probability of candidates that were not fitted
 _REST = 1e-3
 
 
@@ -35,23 +37,23 @@ def rank_by_lebail(
     instrument: Instrument | None = None,
     peaks: Peaks | None = None,
 ) -> tuple[CellCandidate, ...]:
-    """Candidate cells with the agreement of a short fit of the pattern, the most probable first.
+    """Rank candidate cells by a short fit of the pattern, the most probable first.
 
     Args:
-        pattern: measured.
-        candidates: of an indexing, the most probable first.
-        n: how many of them are fitted; the others follow with a thousandth of the probability they had.
+        pattern: measured pattern.
+        candidates: cells from indexing, the most probable first.
+        n: number of candidates fitted; the others follow with a thousandth of their previous probability.
         instrument: by default that of the pattern.
-        peaks: found before, for their width.
+        peaks: known peaks, for their width.
 
     Returns:
-        The candidates with refined cells and shifts, ``rwp`` (per cent, of the part of the pattern that all were fitted to) and
+        The candidates with refined cells and shifts, ``rwp`` (per cent, for the common part of the pattern) and
         probabilities from the fits.
 
     Raises:
-        ConventionError: no wavelength.
-        DataError: nothing stands out of the noise, or no candidate has a reflection in the pattern.
-        ParameterError: no candidate to fit.
+        ConventionError: there is no wavelength.
+        DataError: there is no signal above the noise, or no candidate has a reflection in the pattern.
+        ParameterError: there is no candidate to fit.
     """
     require_kind(pattern, Pattern, "what was measured", "as of read_pattern")
     if n < 1 or not candidates:
@@ -75,7 +77,7 @@ def rank_by_lebail(
 def _part(
     pattern: Pattern, instrument: Instrument | None, peaks: Peaks | None, candidates: list[CellCandidate]
 ) -> Part:
-    """The part of the pattern that all cells are fitted to."""
+    """Return the part of the pattern that all cells are fitted to."""
     device, x, y = PowderDiffraction(instrument=instrument).measured(pattern)
     sigma = np.asarray(pattern.sigma)[pattern.included()]
     ends = []
@@ -89,7 +91,7 @@ def _part(
 
 
 def _fitted(part: Part, candidate: CellCandidate) -> tuple[CellCandidate, float]:
-    """A candidate with its fit, and its information criterion; infinite without reflections."""
+    """Return a candidate with its fit, and its information criterion; infinite without reflections."""
     flat = part.instrument.geometry == "bragg-brentano"
     found = short_fit(
         part,
@@ -100,7 +102,7 @@ def _fitted(part: Part, candidate: CellCandidate) -> tuple[CellCandidate, float]
     )
     if found is None:
         return candidate, np.inf
-    # neighbouring residuals are not independent: about two points count for each width of a peak
+    # neighbouring residuals are correlated: about two points count per width of a peak
     per_width = part.fwhm / float(np.median(np.diff(part.x)))
     independent = len(part.y) / max(0.5 * per_width, 1.0)
     criterion = independent * np.log(found.chi2 / len(part.y))

@@ -1,4 +1,4 @@
-"""What a fit of the intensities of a cell without a structure found (host)."""
+"""Results of a fit of the intensities of a cell without a structure (host)."""
 
 from dataclasses import dataclass, field
 
@@ -13,23 +13,23 @@ from ..records import Intensities
 
 @dataclass(frozen=True)
 class Extraction:
-    """A whole pattern fitted by the reflections of a cell, each with an area of its own.
+    """A whole pattern fitted by the reflections of a cell, each with its own area.
 
     Attributes:
-        cell: ``(6,)`` refined, Å and degrees, with its standard uncertainties ``cell_esd``.
-        group: the space group whose reflections were fitted.
-        zero: offset of all angles in degrees, calculated to observed.
+        cell: ``(6,)`` refined cell, Å and degrees, with its standard uncertainties ``cell_esd``.
+        group: space group of the reflections.
+        zero: offset of all angles in degrees, from calculated to observed.
         displacement: coefficient in degrees of the shift by cos(theta) of a flat specimen.
-        values: what was refined of the histogram and what was not, by local name (``"U"``, ``"size"``, ``"displacement"`` in µm ...),
-            as refinements take it.
+        values: refined and fixed values of the histogram by local name (``"U"``, ``"size"``, ``"displacement"`` in µm
+            ...), as refinements take them.
         instrument: the diffractometer with the refined widths, zero and axial divergence.
-        rwp: of the areas fitted to the whole pattern, per cent; ``gof`` the goodness of fit.
-        x, observed, sigma, calculated, background: ``(points,)`` the pattern that was fitted, and the fit.
-        hkl, two_theta, fwhm, eta, weight: ``(n,)`` every fitted reflection: indices ``(n, 3)``, position, width, Lorentzian fraction, and
-            multiplicity times angular factors.
-        area, covariance: ``(n,)``, ``(n, n)`` least-squares areas, below zero too, for questions about absences.
-        intensities: areas of groups, not below zero, that a solution of the structure starts from.
-        notes: what a reader of the result must know.
+        rwp: Rwp of the areas fitted to the whole pattern, per cent; ``gof`` the goodness of fit.
+        x, observed, sigma, calculated, background: ``(points,)`` fitted pattern, and the fit.
+        hkl, two_theta, fwhm, eta, weight: ``(n,)`` every fitted reflection: indices ``(n, 3)``, position, width,
+            Lorentzian fraction, and multiplicity times angular factors.
+        area, covariance: ``(n,)``, ``(n, n)`` least-squares areas, possibly negative, for testing absences.
+        intensities: non-negative areas of groups, from which a structure solution starts.
+        notes: remarks that a reader of the result must know.
     """
 
     cell: Float[np.ndarray, "6"]

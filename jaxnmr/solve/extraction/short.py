@@ -1,7 +1,7 @@
-"""A short fit of a cell to a part of a pattern, without compiled programs (host).
+"""Short fit of a cell to a part of a pattern, without compiled programs (host).
 
-Areas and background follow by linear least squares; cell, shift of the angles and widths by Gauss-Newton steps on what these leave, damped to the
-usual changes of a cell that peaks have refined already.
+Areas and background follow by linear least squares; cell, shift of the angles and widths by Gauss-Newton steps on the
+remaining residuals, damped to the usual changes of a cell already refined against peaks.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,15 @@ from .columns import profile_columns
 from .pawley import fitted_areas, groups_of
 
 _ROUNDS, _ENOUGH = 12, 2e-3
-# usual changes of a cell (relative), of a shift (degrees), of the logarithm of a width and of its growth by tan(theta)
+# usual changes of a cell (relative), of a shift (degrees), of the logarithm of a width and of its growth with
+# tan(theta)
 _CELL, _SHIFT, _WIDTH, _GROWTH = 1e-3, 0.03, 0.3, 0.5
 _ETA = 0.6
 
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a pattern that is fitted: points, intensities, uncertainties, background functions, instrument and usual width."""
+    """Fitted part of a pattern: points, intensities, uncertainties, background functions, instrument, typical width."""
 
     x: Float[np.ndarray, " points"]
     y: Float[np.ndarray, " points"]
@@ -47,14 +48,14 @@ class Lines(NamedTuple):
 
 
 class ShortFit(NamedTuple):
-    """What a short fit found.
+    """Result of a short fit.
 
     Attributes:
         cell: ``(6,)``.
         shift: degrees; of a flat specimen times cos(theta).
-        fwhm: of the typical reflection, degrees.
+        fwhm: width of the typical reflection, degrees.
         chi2: sum of squared residuals; ``rwp`` per cent.
-        groups: of reflections that can be told apart; ``parameters`` of the cell.
+        groups: number of resolved groups of reflections; ``parameters`` of the cell.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -69,7 +70,7 @@ class ShortFit(NamedTuple):
 def listed(
     group: SpaceGroup, cell: Float[np.ndarray, "6"], last: float, instrument: Instrument
 ) -> Int[np.ndarray, "n 3"]:
-    """Reflections up to an angle, none where there are none."""
+    """List reflections up to an angle; empty if there are none."""
     d_min = min(instrument.wavelengths) / (2.0 * np.sin(np.radians(min(last + 0.2, 179.0) / 2.0)))
     try:
         return plan_reflections(group, cell, d_min)[0]
@@ -78,7 +79,7 @@ def listed(
 
 
 def bragg(cell: Float[np.ndarray, "6"], hkl: Int[np.ndarray, "n 3"], wavelength: float) -> Float[np.ndarray, " n"]:
-    """2theta in degrees, just below 180 beyond the limiting sphere."""
+    """Return 2theta in degrees, just below 180 beyond the limiting sphere."""
     d_star = np.sqrt(np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(cell), hkl))
     return np.asarray(2.0 * np.degrees(np.arcsin(np.minimum(0.5 * wavelength * d_star, 1.0 - 1e-9))))
 
@@ -92,7 +93,7 @@ def part_of(
     fwhm: float,
     terms: int = 12,
 ) -> Part:
-    """The points up to an angle, but no fewer than a few peaks need."""
+    """Return the points up to an angle, but at least as many as a few peaks need."""
     keep = x <= max(last, x[0] + 40.0 * fwhm)
     x = x[keep]
     span = max(float(x[-1] - x[0]), 1e-9)
@@ -103,14 +104,14 @@ def part_of(
 def short_fit(
     part: Part, group: SpaceGroup, cell: Float[np.ndarray, "6"], *, zero: float = 0.0, shift: float = 0.0
 ) -> ShortFit | None:
-    """Fit a cell; ``None`` without a reflection in the part.
+    """Fit a cell; return ``None`` without a reflection in the part.
 
     Args:
-        part: of the pattern.
-        group: whose reflections there are.
-        cell: to start from.
-        zero: of all angles in degrees, fixed.
-        shift: to start from.
+        part: part of the pattern.
+        group: space group of the reflections.
+        cell: starting cell.
+        zero: fixed offset of all angles in degrees.
+        shift: starting shift.
     """
     cell = np.asarray(cell, dtype=float)
     hkl = listed(group, cell, float(part.x[-1]), part.instrument)
@@ -171,7 +172,7 @@ def short_fit(
 
 
 def _shared(matrix: Float[np.ndarray, "points n"], part: Part) -> Float[np.ndarray, " n"]:
-    """Areas that a few rounds of sharing out above a low background find: the start of the linear fit."""
+    """Estimate areas by a few rounds of intensity partitioning above a low background, as a start of the linear fit."""
     above = np.maximum(part.y - np.quantile(part.y, 0.1), 0.0)
     total = matrix.sum(axis=0) + 1e-12
     area = np.full(matrix.shape[1], max(float(above.sum()), 1e-12) / total.sum())
@@ -191,7 +192,7 @@ def _step(
     at: Lines,
     residual: Float[np.ndarray, " points"],
 ) -> Float[np.ndarray, " p"]:
-    """A Gauss-Newton step of the parameters that are not linear, with all areas and the background following."""
+    """Calculate a Gauss-Newton step of the nonlinear parameters, with all areas and the background eliminated."""
     small = 1e-3 * at.fwhm
     moved = (columns(at._replace(position=at.position + small)) - matrix) / small * area
     wider = (columns(at._replace(fwhm=at.fwhm + small)) - matrix) / small * area
@@ -205,6 +206,6 @@ def _step(
     normal = linear.T @ linear
     ridge = np.diag(1e-6 * np.diag(normal) + 1e-12 * np.diag(normal).max())
     j = j - linear @ scipy.linalg.cho_solve(scipy.linalg.cho_factor(normal + ridge), linear.T @ j)
-    # changes beyond the usual ones cost as much as the misfit that there is
+    # changes beyond the usual ones cost as much as the current misfit
     damping = np.diag(float(residual @ residual) / len(residual) / usual**2)
     return np.asarray(scipy.linalg.solve(j.T @ j + damping, j.T @ residual - damping @ p, assume_a="pos"))

@@ -1,4 +1,4 @@
-"""Where a Le Bail fit starts: the group of a lattice, the width of peaks (host)."""
+"""Starting values of a Le Bail fit: group of a lattice, width of peaks (host)."""
 
 import numpy as np
 import scipy.signal
@@ -12,23 +12,24 @@ from ...typing import Numbers
 from ...units import FWHM_PER_SIGMA
 from ..records import Peaks
 
-# relative difference of a metric from the one that a group asks for
+# largest relative deviation of a metric from that required by a group
 METRIC_TOLERANCE = 2e-3
-# angles of a cell are larger, in degrees; Å³, cells are smaller
+# angles below this cannot be in degrees; upper limit of cell volumes in Å³
 _RADIANS, _LARGEST_VOLUME = 3.2, 2e6
 # highest symmetry first; of monoclinic cells the unique axis b, a, c
 _LATTICE_GROUPS = ("P m -3 m", "P 6/m m m", "P 4/m m m", "P m m m", "P 1 2/m 1", "P 2/m 1 1", "P 1 1 2/m", "P -1")
-# peaks that the width is taken from
+# number and prominence of peaks that the width is taken from
 _MOST, _PROMINENT = 24, 0.03
-# widths of an instrument this close to those of the pattern stay
+# factor up to which widths of an instrument agree with those of the pattern and are kept
 _AGREE = 1.6
 
 
 def require_cell(cell: Numbers) -> Float[np.ndarray, "6"]:
-    """A cell as numbers, if it can be one.
+    """Return a valid cell as numbers.
 
     Raises:
-        ConventionError: what is none: another count of numbers, angles that cannot meet, lengths in other units than Å.
+        ConventionError: the cell is invalid: wrong number of values, impossible angles, or lengths in units other than
+            Å.
     """
     numbers = np.asarray(cell, dtype=float)
     if numbers.shape != (6,) or not np.all(np.isfinite(numbers)) or not np.all(numbers > 0):
@@ -47,17 +48,17 @@ def require_cell(cell: Numbers) -> Float[np.ndarray, "6"]:
 
 
 def fits_metric(group: SpaceGroup, cell: Float[np.ndarray, "6"], tolerance: float = METRIC_TOLERANCE) -> bool:
-    """Whether the operations of a group leave a cell as it is."""
+    """Return whether the operations of a group preserve a cell."""
     g = metric(np.asarray(cell, dtype=float))
     scale = np.sqrt(np.outer(np.diag(g), np.diag(g)))
     return bool(np.abs((group.metric_projector(g) - g) / scale).max() < tolerance)
 
 
 def group_of_lattice(cell: Float[np.ndarray, "6"]) -> SpaceGroup:
-    """The primitive group of highest symmetry, without extinctions, that a cell allows.
+    """Return the primitive group of highest symmetry, without extinctions, that a cell allows.
 
     Raises:
-        SymmetryError: none, which cannot be.
+        SymmetryError: there is none, which is impossible for valid cells.
     """
     for name in _LATTICE_GROUPS:
         group = SpaceGroup.from_name(name)
@@ -70,10 +71,10 @@ def group_of_lattice(cell: Float[np.ndarray, "6"]) -> SpaceGroup:
 
 
 def require_metric(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> None:
-    """Refuse a group that another metric belongs to.
+    """Refuse a group that requires another metric.
 
     Raises:
-        SymmetryError: with the metric that it asks for.
+        SymmetryError: the metric differs; the message states the required one.
     """
     if not fits_metric(group, cell):
         raise SymmetryError(
@@ -85,10 +86,10 @@ def require_metric(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> None:
 def typical_fwhm(
     x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], sigma: Float[np.ndarray, " points"]
 ) -> float:
-    """Width of the sharper of the strong peaks in degrees, at half of their prominence.
+    """Return the width in degrees of the sharper ones of the strong peaks, at half of their prominence.
 
     Raises:
-        DataError: nothing stands out of the noise.
+        DataError: there is no signal above the noise.
     """
     prominence = max(_PROMINENT * float(np.ptp(y)), 8.0 * float(np.median(sigma)))
     found, shown = scipy.signal.find_peaks(y, prominence=prominence)
@@ -97,19 +98,19 @@ def typical_fwhm(
             f"no point between {x[0]:g} and {x[-1]:g} degrees stands out of the noise: there are no reflections to fit"
         )
     strongest = found[np.argsort(-shown["prominences"])[:_MOST]]
-    # halfway down to where the peak ends, not to where the next stronger one begins
+    # half of the prominence measured to where the peak ends, not to where a stronger one begins
     window = min(len(x), max(9, round(4.0 / float(np.median(np.diff(x))))))
     points = scipy.signal.peak_widths(y, strongest, rel_height=0.5, wlen=window)[0]
     return float(np.quantile(points * np.median(np.diff(x)), 0.35))
 
 
 def starting_widths(instrument: Instrument, fwhm: float, two_theta: float) -> dict[str, float]:
-    """Values of the profile to start from: those of the instrument where peaks are about as wide, else of the peaks' width.
+    """Return starting values of the profile: those of the instrument if they match the peaks, else from the peak width.
 
     Args:
-        instrument: with its widths.
+        instrument: instrument with its widths.
         fwhm: degrees.
-        two_theta: where peaks have it.
+        two_theta: angles at which peaks have this width.
     """
     angle = np.array([two_theta])
     wavelength = instrument.wavelengths[0]
@@ -138,7 +139,7 @@ def width_of(
     y: Float[np.ndarray, " points"],
     sigma: Float[np.ndarray, " points"],
 ) -> float:
-    """Of the peaks where they were found before, else of the pattern, in degrees."""
+    """Return the peak width in degrees, from known peaks or else from the pattern."""
     if peaks is not None and len(peaks):
         return float(np.quantile(peaks.fwhm, 0.35))
     return typical_fwhm(x, y, sigma)

@@ -1,8 +1,8 @@
-"""Extinction symbols of a lattice: space groups of its system, in all settings of its axes, by the reflections they forbid (host).
+"""Extinction symbols of a lattice: space groups of its system, in all axis settings, by forbidden reflections (host).
 
-Settings are those that gemmi tabulates (International Tables A): permuted axes of orthorhombic cells, unique axes and cell choices of
-monoclinic ones. A powder shows one intensity for all directions that the lattice makes equal: a reflection is seen as absent where
-all of these are forbidden.
+Settings are those tabulated by gemmi (International Tables A): permuted axes of orthorhombic cells, unique axes and
+cell choices of monoclinic ones. A powder shows one intensity for all reflections equivalent under the lattice: it is
+seen as absent only if all of these are forbidden.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ...diffraction.reflections import laue_rotations
 from ...errors import SymmetryError
 from .starts import fits_metric
 
-# glide planes and screw axes show below these indices already, 6-fold screws and d glides among them
+# glide planes and screw axes show below these indices already, including 6-fold screws and d glides
 _LARGEST = 6
 _SYSTEMS = {
     "triclinic": ("triclinic",), "monoclinic": ("monoclinic",), "orthorhombic": ("orthorhombic",), "tetragonal": ("tetragonal",),
@@ -30,9 +30,9 @@ class ExtinctionClass:
     """Space groups, in the given axes, that forbid the same reflections.
 
     Attributes:
-        symbol: extinction symbol such as ``"P n - a"``: for every direction the screw axes and glide planes that show.
-        groups: that have it, the highest Laue class first.
-        absent: of hkl within ±6 (a fixed list), which are forbidden; for comparisons only.
+        symbol: extinction symbol such as ``"P n - a"``: for every direction the detectable screw axes and glide planes.
+        groups: groups with this symbol, the highest Laue class first.
+        absent: forbidden reflections of hkl within ±6 (a fixed list); for comparisons only.
     """
 
     symbol: str
@@ -46,7 +46,7 @@ class ExtinctionClass:
 
 
 def forbidden(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"], lattice: SpaceGroup) -> Bool[np.ndarray, " n"]:
-    """Which reflections vanish in a powder: with them all that the lattice makes equal are forbidden."""
+    """Return the reflections that vanish in a powder, because all equivalents under the lattice are forbidden."""
     return _forbidden(*_own(group), hkl, lattice)
 
 
@@ -66,7 +66,7 @@ def _forbidden(
 
 
 def _own(group: SpaceGroup) -> tuple[Int[np.ndarray, "k 3 3"], Float[np.ndarray, "k 3"]]:
-    """Operations without the centring, whose extinctions all groups of a lattice share, and which make no others."""
+    """Return operations without the centring, whose extinctions are common to all groups of a lattice."""
     ops = group.gemmi_ops.sym_ops
     den = gemmi.Op.DEN
     return np.array([op.rot for op in ops]) // den, np.array([op.tran for op in ops]) / den
@@ -77,13 +77,13 @@ def _images(lattice: SpaceGroup) -> Int[np.ndarray, "k 3 3"]:
 
 
 def _centred(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Which reflections the centring allows."""
+    """Return which reflections the centring allows."""
     shift = hkl @ group.centring.T
     return (np.abs(shift - np.round(shift)) < 1e-6).all(axis=1)
 
 
 def _standard(lattice: SpaceGroup) -> Int[np.ndarray, "n 3"]:
-    """Reflections that can show glide planes and screw axes, one of each set that the lattice makes equal."""
+    """Return the reflections that can reveal glide planes and screw axes, one per set equivalent under the lattice."""
     axis = np.arange(-_LARGEST, _LARGEST + 1)
     hkl = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     hkl = hkl[np.any(hkl != 0, axis=1) & _centred(lattice, hkl)]
@@ -96,14 +96,14 @@ def _standard(lattice: SpaceGroup) -> Int[np.ndarray, "n 3"]:
 
 
 def classes_of(lattice: SpaceGroup, cell: Float[np.ndarray, "6"]) -> tuple[ExtinctionClass, ...]:
-    """All extinction symbols of a lattice in its axes, the one without extinctions first.
+    """List all extinction symbols of a lattice in its axes, the one without extinctions first.
 
     Args:
-        lattice: the group of highest symmetry without extinctions besides the centring.
+        lattice: group of highest symmetry without extinctions other than the centring.
         cell: ``(6,)`` Å and degrees.
 
     Raises:
-        SymmetryError: a group whose operations no table holds.
+        SymmetryError: the operations of the group are not in the tables.
     """
     return _classes(lattice, tuple(round(float(v), 6) for v in cell))
 
@@ -127,7 +127,7 @@ def _classes(lattice: SpaceGroup, cell: tuple[float, ...]) -> tuple[ExtinctionCl
         if {tuple(np.round(v, 6)) for v in group.centring} != centring or not fits_metric(group, np.array(cell)):
             continue
         absent = np.packbits(forbidden(group, hkl, lattice)).tobytes()
-        # in the same axes the same group again, with another origin
+        # the same group again in the same axes, with another origin
         key = setting.number, np.unique(group.rotations.reshape(-1, 9), axis=0).tobytes(), absent
         if key in seen:
             continue
@@ -141,10 +141,10 @@ def _classes(lattice: SpaceGroup, cell: tuple[float, ...]) -> tuple[ExtinctionCl
 
 
 def extinction_symbol(group: SpaceGroup, lattice: SpaceGroup) -> str:
-    """Lattice letter and, for every direction of a group's symbol, what of its elements forbids reflections.
+    """Return the lattice letter and, for every direction of a group's symbol, its elements that forbid reflections.
 
-    A screw axis is named where no glide plane forbids its reflections already. Source of the convention: International Tables A (2016),
-    section 1.6.4.
+    A screw axis is named only if no glide plane forbids its reflections already. Source of the convention:
+    International Tables A (2016), section 1.6.4.
     """
     known = gemmi.find_spacegroup_by_ops(group.gemmi_ops)
     letter, *parts = known.hm.split()
@@ -158,7 +158,7 @@ def extinction_symbol(group: SpaceGroup, lattice: SpaceGroup) -> str:
 
 
 def _shown(part: str, place: int, system: str, group: SpaceGroup, lattice: SpaceGroup) -> str:
-    """Of a part of a symbol what shows in a powder: ``"21/m"`` is ``"21"``, ``"m"`` is ``"-"``; monoclinic ``"1"`` stay."""
+    """Return the detectable part of a symbol: ``"21"`` of ``"21/m"``, ``"-"`` of ``"m"``; monoclinic ``"1"`` stay."""
     if part == "1":
         return "1" if system == "monoclinic" else "-"
     axis, _, plane = part.partition("/")
@@ -171,11 +171,11 @@ def _shown(part: str, place: int, system: str, group: SpaceGroup, lattice: Space
             _LARGEST * 4
         )
         rotations, translations = _own(group)
-        # reflections are what leaves a plane where it is
+        # reflections are operations that leave a plane fixed
         planes = np.trace(rotations, axis1=1, axis2=2) == 1
         planes &= np.round(np.linalg.det(rotations)) < 0
         by_planes = _forbidden(rotations[planes], translations[planes], along, lattice)
         whole = _forbidden(rotations, translations, along, lattice)
-        # of enantiomorphs the one with the smaller number stands for both
+        # of enantiomorphs the one with the smaller number represents both
         screw = "" if np.array_equal(by_planes, whole) else axis[0] + min(axis[1], str(int(axis[0]) - int(axis[1])))
     return "/".join(p for p in (screw, "" if plane == "m" else plane) if p) or "-"

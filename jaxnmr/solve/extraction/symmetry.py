@@ -1,4 +1,4 @@
-"""Intensities of a space group from areas that were extracted for its whole lattice (host)."""
+"""Intensities in a space group from areas extracted for its whole lattice (host)."""
 
 import numpy as np
 import scipy.linalg
@@ -16,12 +16,13 @@ from .records import Extraction
 
 @checked
 def intensities_in(fit: Extraction, group: SpaceGroup) -> Intensities:
-    """Areas as they are when a group forbids some of the reflections, and splits others that its lattice makes equal.
+    """Return areas for a group that forbids some reflections, and splits others that are equivalent under its lattice.
 
-    What the forbidden reflections were given goes to their neighbours, by the covariance of the areas.
+    Areas assigned to forbidden reflections are redistributed to their neighbours by the covariance of the areas.
 
     Args:
-        fit: areas of all reflections of the lattice, or of a supergroup without more extinctions, in the axes of ``group``.
+        fit: areas of all reflections of the lattice, or of a supergroup without more extinctions, in the axes of
+            ``group``.
         group: a space group of this lattice.
 
     Raises:
@@ -76,12 +77,12 @@ def intensities_in(fit: Extraction, group: SpaceGroup) -> Intensities:
 
 
 def _keys(hkl: Int[np.ndarray, "n 3"], rotations: Int[np.ndarray, "k 3 3"]) -> list[tuple[int, ...]]:
-    """The same triple for all reflections that rotations make equal."""
+    """Return the same triple for all reflections equivalent under rotations."""
     images = np.einsum("ni,kij->nkj", hkl, rotations)
     return [max(map(tuple, rows)) for rows in images.tolist()]
 
 
 def _copies(hkl: Int[np.ndarray, "n 3"], rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, " n"]:
-    """How many different reflections rotations make of each."""
+    """Return the number of different reflections that rotations make of each."""
     images = np.einsum("ni,kij->nkj", hkl, rotations)
     return np.array([len(set(map(tuple, rows))) for rows in images.tolist()])

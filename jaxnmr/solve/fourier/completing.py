@@ -1,4 +1,4 @@
-"""A part of a structure, completed from difference maps (host)."""
+"""Completion of a partial structure from difference maps (host)."""
 
 import time
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from .growth import Seedling
 from .maps import require_same
 from .places import Places
 
-# Å, a site this near to a special position is on it
+# Å, a site this close to a special position is on it
 _ON = 0.01
-# of the time, for difference maps; the complete structures hop in the rest
+# fraction of the time for difference maps; the complete structures hop in the rest
 _MAPS = 0.5
 
 
@@ -32,23 +32,23 @@ _MAPS = 0.5
 def complete(
     crystal: Crystal, areas: Intensities, contents: Mapping[str, int], *, seed: int = 0, seconds: float = 30.0
 ) -> Solutions:
-    """Put the atoms that a structure lacks where difference maps have their maxima, and search on from there.
+    """Place the missing atoms of a structure at maxima of difference maps, and continue the search from there.
 
-    One site after the other, elements with most electrons first; the multiplicities of Wyckoff positions decide what fits the contents.
-    The known atoms may move, too.
+    Sites are added one by one, elements with most electrons first; the multiplicities of Wyckoff positions determine
+    what fits the contents. The known atoms may move, too.
 
     Args:
-        crystal: the known part.
-        areas: in the same cell and group.
-        contents: atoms of each element in the conventional cell, the known ones included; hydrogen is left out.
-        seed: of all random numbers.
-        seconds: of processor time, at most.
+        crystal: known part of the structure.
+        areas: areas in the same cell and group.
+        contents: atoms of each element in the conventional cell, including the known ones; hydrogen is left out.
+        seed: random seed.
+        seconds: CPU time limit.
 
     Raises:
-        ConventionError: areas of another cell or space group.
-        ParameterError: contents that lack atoms of the structure, no more than these, or more than 400 atoms.
-        SymmetryError: contents for which the group has no positions.
-        DataError: no maximum was a place for an atom.
+        ConventionError: the areas have another cell or space group.
+        ParameterError: the contents lack atoms of the structure, add none to it, or exceed 400 atoms.
+        SymmetryError: the group has no positions for the contents.
+        DataError: no maximum has room for an atom.
     """
     require_same(crystal, areas)
     if not seconds > 0:

@@ -1,4 +1,4 @@
-"""Density from structure factors: by the fast Fourier transform on a grid, and exactly at points (host)."""
+"""Density from structure factors: by fast Fourier transform on a grid, and exactly at points (host)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,11 +14,12 @@ from ...crystal.cell import reciprocal_metric, volume
 
 @dataclass(frozen=True)
 class Sphere:
-    """All reflections that symmetry and Friedel's law make of some, each once: ``F(h R) = F(h) exp(-2 pi i h·t)``.
+    """All reflections equivalent to given ones by symmetry and Friedel's law: ``F(h R) = F(h) exp(-2 pi i h·t)``.
 
     Attributes:
-        group: whose symmetry; ``hkl`` ``(m, 3)``.
-        source: ``(m,)`` of which reflection each is made, ``factor`` ``(m,)`` by which phase, ``inverted`` ``(m,)`` whether conjugate.
+        group: space group; ``hkl`` ``(m, 3)``.
+        source: ``(m,)`` index of the original reflection, ``factor`` ``(m,)`` phase factor, ``inverted`` ``(m,)``
+            whether conjugate.
     """
 
     group: SpaceGroup
@@ -29,7 +30,7 @@ class Sphere:
 
     @classmethod
     def of(cls, group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Self:
-        """Of one reflection of each class."""
+        """Expand one reflection of each class."""
         # centring shifts phases by whole turns
         rotations, first = np.unique(group.rotations, axis=0, return_index=True)
         images = np.einsum("ni,kij->nkj", hkl, rotations).reshape(-1, 3)
@@ -39,7 +40,7 @@ class Sphere:
         return cls(group, every, where // len(rotations), factor[where], inverted)
 
     def values(self, f: Complex[np.ndarray, " n"]) -> Complex[np.ndarray, " m"]:
-        """Structure factors of all."""
+        """Return the structure factors of all reflections."""
         found = f[self.source] * self.factor
         return np.where(self.inverted, found.conj(), found)
 
@@ -49,7 +50,7 @@ class Density:
     """``rho(x) = (1/V) sum of F(h) exp(-2 pi i h·x)``.
 
     Attributes:
-        cell: ``(6,)`` Å and degrees; ``group`` whose symmetry the density has.
+        cell: ``(6,)`` Å and degrees; ``group`` symmetry of the density.
         hkl: ``(m, 3)`` all reflections of the sphere; ``f`` ``(m,)`` their structure factors in electrons per cell (fm for neutrons).
         grid: ``(a, b, c)`` e/Å³ at fractional coordinates ``(i/a, j/b, k/c)``.
     """
@@ -62,15 +63,15 @@ class Density:
 
     @property
     def sigma(self) -> float:
-        """e/Å³, root mean square over the cell."""
+        """Root mean square over the cell, e/Å³."""
         return float(np.sqrt(np.mean(self.grid**2)))
 
     def at(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """e/Å³ at fractional coordinates, by the sum itself."""
+        """Return e/Å³ at fractional coordinates, by direct summation."""
         return np.asarray(np.real(self._waves(points) @ self.f)) / self._volume
 
     def slopes(self, points: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3 3"]]:
-        """First and second derivatives by the fractional coordinates."""
+        """Return first and second derivatives by the fractional coordinates."""
         terms = self._waves(points) * self.f
         turns = 2.0 * np.pi * self.hkl
         first = np.real(terms @ (-1j * turns)) / self._volume
@@ -88,13 +89,13 @@ class Density:
 def density(
     sphere: Sphere, cell: Float[np.ndarray, "6"], f: Complex[np.ndarray, " n"], step: float | None = None
 ) -> Density:
-    """Density on a grid.
+    """Calculate a density on a grid.
 
     Args:
-        sphere: all reflections, 0 0 0 among them where the mean is to be right.
+        sphere: all reflections, including 0 0 0 for a correct mean.
         cell: ``(6,)``.
-        f: structure factors of those that the sphere was made of.
-        step: Å, of the grid at most; a third of the shortest d when not given.
+        f: structure factors of the reflections that the sphere was made of.
+        step: largest step of the grid, Å; by default a third of the smallest d.
     """
     if step is None:
         d_star_sq = np.einsum("ni,ij,nj->n", sphere.hkl, reciprocal_metric(cell), sphere.hkl)

@@ -1,7 +1,8 @@
-"""Structures that lack elements, completed from difference maps (host; minimisations in batches on the device).
+"""Completion of structures that lack elements, from difference maps (host; minimisations in batches on the device).
 
-Many structures grow at once. In each, one site after the other is put on one of the highest maxima of its difference map, elements with
-most electrons first, on positions whose multiplicity the contents allow and where atoms keep apart; then all are minimised.
+Many structures grow at once. In each, sites are added one by one at one of the highest maxima of the difference map,
+elements with most electrons first, on positions whose multiplicity the contents allow and with sufficient distances;
+then all are minimised.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,24 +24,24 @@ from .maps import differences
 from .maxima import local_maxima
 from .places import Place, Places
 
-# steps of a minimisation after each site, and when the structure is complete
+# steps of a minimisation after each site, and for the complete structure
 _STEPS, _LAST_STEPS = 8, 18
-# maxima of a map that are looked at; the probability of one falls with this power of its height
+# number of maxima considered; the probability of one is proportional to this power of its height
 _PEAKS, _POWER = 16, 4.0
-# Å, a maximum this near to a special position may be on it
+# Å, a maximum this close to a special position may be on it
 _NEAR = 0.45
-# of the shortest distances of the search
+# fraction of the shortest distances of the search
 _CLOSEST = 0.85
 
 
 @dataclass
 class Seedling:
-    """A structure on its way.
+    """An incomplete structure.
 
     Attributes:
-        sites: of each element the Wyckoff position and the coordinates in Å of every site.
+        sites: for each element the Wyckoff position and the coordinates in Å of every site.
         b: displacement beyond the expected one, Å².
-        cost: root of the cost, ``r`` R, after the last minimisation.
+        cost: root of the cost after the last minimisation; ``r`` its R.
     """
 
     sites: list[list[tuple[int, Float[np.ndarray, " dof"]]]]
@@ -50,7 +51,7 @@ class Seedling:
 
     @classmethod
     def of(cls, assignment: Assignment, u: Float[np.ndarray, " dof1"], problem: Problem) -> "Seedling":
-        """From an assignment with its coordinates."""
+        """Make it from an assignment with its coordinates."""
         sites: list[list] = []
         at = 0
         for numbers in assignment:
@@ -62,27 +63,27 @@ class Seedling:
         return cls(sites, float(u[-1]))
 
     def assignment(self) -> Assignment:
-        """Positions of the elements, each sorted."""
+        """Return the positions of the elements, each sorted."""
         self.sites = [sorted(sites, key=lambda site: site[0]) for sites in self.sites]
         return tuple(tuple(k for k, _ in sites) for sites in self.sites)
 
     def numbers(self) -> Float[np.ndarray, " dof1"]:
-        """Coordinates in the order of the assignment, and the displacement."""
+        """Return coordinates in the order of the assignment, and the displacement."""
         return np.concatenate([*(u for sites in self.sites for _, u in sites), [self.b]])
 
 
 class Growth:
-    """Completes structures.
+    """Completion of structures.
 
     Args:
-        problem: what is solved; its elements are those of the complete structure.
-        workshop: makes assignments ready.
+        problem: problem to be solved; its elements are those of the complete structure.
+        workshop: preparation of assignments.
         contents: ``(elements,)`` atoms in the conventional cell.
-        rng: draws maxima.
+        rng: random number generator for choosing maxima.
 
     Attributes:
-        complete: structures that have all atoms, in the order in which they were found.
-        rounds: how often a whole population has grown to its end.
+        complete: complete structures, in the order in which they were found.
+        rounds: number of populations grown to the end.
     """
 
     def __init__(
@@ -111,14 +112,14 @@ class Growth:
         self._multiplicities = tuple(sorted({p.multiplicity for p in problem.positions.every}))
 
     def run(self, starts: Sequence[Seedling], most: int = 32) -> Iterator[int]:
-        """Complete structures, again and again from the same starts; `complete` is what is ready.
+        """Complete structures repeatedly from the same starts; results are in `complete`.
 
         Args:
-            starts: the best first; earlier ones are taken more often.
-            most: structures that grow together.
+            starts: incomplete structures, the best first; earlier ones are chosen more often.
+            most: number of structures that grow together.
 
         Yields:
-            After every site how many structures are complete.
+            After every site, the number of complete structures.
         """
         chances = 1.0 / (1.0 + np.arange(len(starts)))
         while len(starts):
@@ -149,7 +150,7 @@ class Growth:
         return self._contents - np.array(there)
 
     def _put(self, one: Seedling) -> bool:
-        """Put one site of the first element that is missing; whether there was a place."""
+        """Add one site of the first missing element; return whether there was a place."""
         missing = self._missing(one)
         element = int(np.flatnonzero(missing > 0)[0])
         try:
@@ -157,7 +158,7 @@ class Growth:
         except DataError:
             return False
         taken = {k for sites in one.sites for k, _ in sites if self._problem.positions[k].dof == 0}
-        # the first of a random order in which high ones come first
+        # the first of a random order that favours high maxima
         order = np.argsort(-_POWER * np.log(heights) - self._rng.gumbel(size=len(heights)))
         for point in points[order]:
             choices = [
@@ -173,7 +174,7 @@ class Growth:
         return False
 
     def _allowed(self, place: Place, element: int, missing: int, one: Seedling) -> bool:
-        """Whether contents and distances allow a site."""
+        """Return whether contents and distances allow a site."""
         size = self._problem.positions[place.number].multiplicity
         if size > missing or not _divisible(missing - size, self._multiplicities):
             return False
@@ -190,7 +191,7 @@ class Growth:
         return True
 
     def _maxima(self, one: Seedling) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
-        """Highest maxima of the difference map, in units of its own."""
+        """Return the highest maxima of the difference map, in arbitrary units."""
         damping = np.exp(-one.b * self._s_sq)
         f, without_phase = np.zeros(len(self._hkl), dtype=complex), np.zeros(len(self._hkl), dtype=complex)
         for element, sites in enumerate(one.sites):
@@ -212,5 +213,5 @@ class Growth:
 
 @lru_cache(maxsize=4096)
 def _divisible(atoms: int, multiplicities: tuple[int, ...]) -> bool:
-    """Whether so many atoms can be put on positions of these multiplicities."""
+    """Return whether this number of atoms can be put on positions of these multiplicities."""
     return atoms == 0 or any(m <= atoms and _divisible(atoms - m, multiplicities) for m in multiplicities)

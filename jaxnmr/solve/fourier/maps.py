@@ -1,4 +1,4 @@
-"""Difference maps: what areas say that a structure does not explain (host)."""
+"""Difference maps: density in the areas that a structure does not explain (host)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .maxima import local_maxima
 
 # relative difference up to which cells are the same: one may have been refined
 _SAME_CELL = 0.02
-# Å, of a grid: more detail than any wavelength shows, and what memory has room for
+# Å, smallest step of a grid: finer than any wavelength resolves, and limited by memory
 _FINEST = 0.02
 
 
@@ -32,7 +32,7 @@ class DensityPeak:
     Attributes:
         xyz: ``(3,)`` fractional coordinates.
         height: e/Å³ (fm/Å³ for neutrons).
-        multiplicity: maxima in the cell that symmetry makes of it, those closer than 0.3 Å taken for one.
+        multiplicity: number of equivalent maxima in the cell, counting those within 0.3 Å as one.
         nearest: label of the nearest atom, ``distance`` Å from it.
     """
 
@@ -48,10 +48,10 @@ class DifferenceMap:
     """A difference density and its maxima.
 
     Attributes:
-        density: the map; ``density.grid`` in e/Å³, ``density.at(points)`` anywhere.
-        peaks: the highest first.
-        scale: by which areas are larger than ``weight |F|²``, with what is missing taken into account.
-        r_factor: R of the square roots of areas, of the structure as it is.
+        density: the map; ``density.grid`` in e/Å³, ``density.at(points)`` at any point.
+        peaks: maxima, the highest first.
+        scale: ratio of areas to ``weight |F|²``, with missing atoms taken into account.
+        r_factor: R of the square roots of areas, for the structure as given.
     """
 
     density: Density
@@ -61,7 +61,7 @@ class DifferenceMap:
 
     @property
     def sigma(self) -> float:
-        """e/Å³, root mean square of the map."""
+        """Root mean square of the map, e/Å³."""
         return self.density.sigma
 
     def __str__(self) -> str:
@@ -81,23 +81,23 @@ def difference_map(
     most_peaks: int = 20,
     step: float | None = None,
 ) -> DifferenceMap:
-    """The density that areas show beyond a structure, with the phases of the structure.
+    """Calculate the difference density of areas and a structure, with the phases of the structure.
 
-    Areas of overlapping reflections are shared out as the structure has it. With ``missing``, every reflection is expected to be stronger by
-    what these atoms scatter at unknown places, and phases count as far as they may be trusted (G. A. Sim, Acta Cryst. 12, 813 (1959));
-    the heights are then those that may be expected, not those that are.
+    Areas of overlapping reflections are partitioned as calculated. With ``missing``, every reflection is expected to be
+    stronger by the scattering of these atoms at unknown positions, and phases are weighted by their reliability (G. A.
+    Sim, Acta Cryst. 12, 813 (1959)); the heights are then expectation values.
 
     Args:
-        crystal: the known part; displacements as they should be.
-        areas: in the same cell and group.
+        crystal: known part of the structure, with realistic displacements.
+        areas: areas in the same cell and group.
         missing: atoms in the conventional cell that the structure lacks, by element; none by default.
-        most_peaks: maxima to list.
-        step: Å, of the grid at most; a third of the shortest d when not given.
+        most_peaks: number of maxima to list.
+        step: largest step of the grid, Å; by default a third of the smallest d.
 
     Raises:
-        ConventionError: the areas are of another cell or space group.
-        DataError: no area is above zero, some are no numbers, or the structure explains no reflection.
-        ParameterError: numbers that make no sense.
+        ConventionError: the areas have another cell or space group.
+        DataError: no area is positive, some are not finite, or the structure explains no reflection.
+        ParameterError: an argument is invalid.
     """
     require_same(crystal, areas)
     require_areas(areas)
@@ -136,10 +136,10 @@ def difference_map(
 
 
 def require_same(crystal: Crystal, areas: Intensities) -> None:
-    """Complain about areas in other axes than a structure.
+    """Refuse areas in other axes than those of a structure.
 
     Raises:
-        ConventionError: another space group, or another cell.
+        ConventionError: the space group or the cell differs.
     """
     if set(crystal.group.triplets) != set(areas.group.triplets):
         raise ConventionError(
@@ -156,7 +156,7 @@ def require_same(crystal: Crystal, areas: Intensities) -> None:
 def _forms(
     species: tuple[str, ...], areas: Intensities, s_sq: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "n atoms"], Float[np.ndarray, " atoms"]]:
-    """Real parts of scattering factors, and imaginary ones."""
+    """Return real and imaginary parts of scattering factors."""
     kinds = tuple(dict.fromkeys(species))
     device = areas.instrument
     factors = scattering_factors(kinds, device.radiation, device.wavelengths[0])
@@ -183,7 +183,7 @@ def _peak(
 
 @dataclass(frozen=True)
 class Differences:
-    """Coefficients of a difference map, the scale of the areas, and R of the structure as it is."""
+    """Coefficients of a difference map, scale of the areas, and R of the structure as given."""
 
     f: Complex[np.ndarray, " n"]
     scale: float
@@ -199,16 +199,16 @@ def differences(
     absent: Float[np.ndarray, " n"],
     centric: Bool[np.ndarray, " n"],
 ) -> Differences:
-    """``m |F_obs| - |F_calc|`` with the phases of the structure.
+    """Calculate ``m |F_obs| - |F_calc|`` with the phases of the structure.
 
     Args:
-        area: of groups of reflections; ``weight`` and ``members`` say how they are made of ``|F|²``.
-        f: structure factors of the known part, ``squared`` what they contribute to the areas (anomalous scattering included).
-        absent: mean ``|F|²`` of the atoms that are missing.
-        centric: reflections whose phase is one of two.
+        area: areas of groups of reflections; ``weight`` and ``members`` define their relation to ``|F|²``.
+        f: structure factors of the known part; ``squared`` its contribution to the areas (with anomalous scattering).
+        absent: mean ``|F|²`` of the missing atoms.
+        centric: whether the phase of a reflection is restricted to two values.
 
     Raises:
-        DataError: nothing to compare.
+        DataError: there is nothing to compare.
     """
     expected = squared + absent
     total = np.bincount(members, weight * expected, minlength=len(area))

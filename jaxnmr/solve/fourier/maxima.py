@@ -1,4 +1,4 @@
-"""Maxima of a density, one of those that symmetry makes equal (host)."""
+"""Symmetry-independent maxima of a density (host)."""
 
 from itertools import product
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ...crystal import lattice
 from .density import Density
 
-# Å, maxima that are closer are one; a Newton step goes no further
+# Å, maxima closer than this are merged; largest Newton step
 _ONE, _FURTHEST = 0.3, 0.25
 _STEPS = 3
 
@@ -22,12 +22,12 @@ class Maxima(NamedTuple):
 
 
 def local_maxima(density: Density, most: int, *, exact: bool = True) -> Maxima:
-    """Points of the grid above all their neighbours, brought to the maxima of the density.
+    """Find grid points above all their neighbours, and refine them to maxima of the density.
 
     Args:
-        density: where.
-        most: how many.
-        exact: those of the sum over reflections; of a parabola through neighbours otherwise.
+        density: density to search.
+        most: largest number of maxima.
+        exact: refine on the sum over reflections, instead of a parabola through neighbours.
     """
     grid, shape = density.grid, np.array(density.grid.shape)
     top = grid > 0.0
@@ -52,7 +52,7 @@ def local_maxima(density: Density, most: int, *, exact: bool = True) -> Maxima:
 
 
 def _parabola(grid: np.ndarray, where: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """By which part of a step the maximum is further along each axis."""
+    """Return the offset of the maximum along each axis, in steps."""
     shift = np.zeros((len(where), 3))
     for axis in range(3):
         step = np.eye(3, dtype=int)[axis]
@@ -66,7 +66,7 @@ def _parabola(grid: np.ndarray, where: np.ndarray, heights: np.ndarray) -> np.nd
 def _different(
     points: np.ndarray, heights: np.ndarray, density: Density, vectors: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first points, those left out that symmetry takes to an earlier one."""
+    """Return the first points, without those equivalent by symmetry to an earlier one."""
     rotations, translations = density.group.rotations, density.group.translations
     kept: list[int] = []
     left = np.ones(len(points), dtype=bool)
@@ -81,14 +81,14 @@ def _different(
 
 
 def _climbed(points: np.ndarray, density: Density, vectors: np.ndarray) -> np.ndarray:
-    """Newton steps to the maxima of the exact density, as long as it curves downwards."""
+    """Take Newton steps to the maxima of the exact density, as long as it curves downwards."""
     inverse = np.linalg.inv(vectors)
     for _ in range(_STEPS if len(points) else 0):
         first, second = density.slopes(points)
         gradient = first @ inverse.T
         curvature = np.einsum("ai,nij,bj->nab", inverse, second, inverse)
         values, axes = np.linalg.eigh(curvature)
-        # an axis along which it does not curve downwards is followed a little
+        # along axes where the curvature is not negative, take a short step along the gradient
         along = np.einsum("nij,ni->nj", axes, gradient) / np.maximum(np.abs(values), 1e-9 + 1e-3 * np.abs(values).max())
         step = np.einsum("nij,nj->ni", axes, along)
         length = np.linalg.norm(step, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Which Wyckoff positions a point of the cell lies on or near (host)."""
+"""Wyckoff positions on or near a point of the cell (host)."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ class Place(NamedTuple):
     """A position near a point.
 
     Attributes:
-        number: of the Wyckoff position.
-        u: ``(dof,)`` its coordinates in Å, as those of assignments.
-        distance: Å from the point.
+        number: index of the Wyckoff position.
+        u: ``(dof,)`` coordinates in Å, as in assignments.
+        distance: distance from the point in Å.
     """
 
     number: int
@@ -24,10 +24,10 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Finds positions.
+    """Finder of positions.
 
     Args:
-        positions: of the group.
+        positions: Wyckoff positions of the group.
         cell: ``(6,)``.
     """
 
@@ -41,7 +41,7 @@ class Places:
             self._known.append((along, np.linalg.pinv(along) if position.dof else np.zeros((len(along), 0, 3))))
 
     def near(self, point: Float[np.ndarray, "3"], within: float) -> list[Place]:
-        """Of every position the nearest coordinates, where they are no further than so many Å; the general position last."""
+        """Return the nearest coordinates on every position within a distance in Å; the general position last."""
         found = []
         for position, (along, inverse) in zip(self._positions.every, self._known, strict=True):
             delta = point - position.shifts
@@ -55,13 +55,13 @@ class Places:
         return found
 
     def atoms(self, number: int, u: Float[np.ndarray, " dof"]) -> Float[np.ndarray, "multiplicity 3"]:
-        """Fractional coordinates of all atoms of a site; ``u`` in Å."""
+        """Return fractional coordinates of all atoms of a site; ``u`` in Å."""
         position = self._positions[number]
         lengths = np.linalg.norm(self._known[number][0][0], axis=0)
         return position.matrices @ (u / lengths) + position.shifts
 
     def distances(self, first: Float[np.ndarray, "3"], others: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Å, of the nearest images."""
+        """Return the distances of nearest images, Å."""
         delta = others - first
         delta = ((delta - np.round(delta))[:, None] + self._cells) @ self._vectors
         return np.sqrt((delta**2).sum(axis=-1)).min(axis=1)

@@ -1,1 +1,1 @@
-"""From the positions of peaks to unit cells."""
+"""Indexing: from positions of peaks to unit cells."""

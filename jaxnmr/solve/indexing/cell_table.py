@@ -1,4 +1,4 @@
-"""The outcome of indexing: candidate cells in a table (host)."""
+"""Result of indexing: candidate cells in a table (host)."""
 
 from dataclasses import dataclass, replace
 
@@ -11,22 +11,22 @@ from ...errors import DataError
 from ..records import CellCandidate, Peaks
 from .lattices import lattice_named, lines_within
 
-# lines of a cell up to the last peak of a long list
+# largest number of lines of a cell up to the last peak of a long list
 _MOST = 20_000
 
 
 @dataclass(frozen=True, repr=False)
 class CellTable:
-    """Cells that may have made a list of peaks.
+    """Candidate cells for a list of peaks.
 
     Attributes:
         candidates: the most probable first, one per lattice.
-        peaks: all that were found.
-        lines: how many of these, from the first, were indexed.
-        scales: by what factor the uncertainties of the positions seem too small, per candidate.
-        tolerance: what was added in quadrature to the uncertainties, degrees.
+        peaks: complete list of peaks.
+        lines: number of these, from the first, that were indexed.
+        scales: factors by which the uncertainties of the positions seem too small, per candidate.
+        tolerance: added in quadrature to the uncertainties, degrees.
         sigmas: ``(6,)`` standard uncertainties of each cell, Å and degrees.
-        untried: lattices for which there are too few lines.
+        untried: lattices not tried because there are too few lines.
     """
 
     candidates: tuple[CellCandidate, ...]
@@ -45,24 +45,24 @@ class CellTable:
 
     @property
     def best(self) -> CellCandidate:
-        """The most probable cell."""
+        """Most probable cell."""
         return self.candidates[0]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the table has to know."""
+        """Remarks that a reader of the table must know."""
         if not self.untried:
             return ()
         return (f"{self.lines} lines are too few for the lattices {' '.join(self.untried)}, which were not tried",)
 
     @property
     def unindexed(self) -> Float[np.ndarray, " peaks"]:
-        """2theta in degrees of the peaks that the best cell leaves, among those that were indexed."""
+        """2theta in degrees of the indexed peaks that the best cell does not explain."""
         first = np.sort(self.peaks.two_theta)[: self.lines]
         return first[~self.explains(0, first)]
 
     def positions(self, number: int, high: float) -> Float[np.ndarray, " lines"]:
-        """2theta in degrees where a candidate has lines, its shift included, up to an angle in degrees."""
+        """Return 2theta in degrees of the lines of a candidate, with its shift, up to an angle in degrees."""
         one, wavelength = self.candidates[number], self.peaks.wavelength
         lattice = lattice_named(one.lattice)
         x = lattice.numbers(one.cell)
@@ -82,7 +82,7 @@ class CellTable:
         return hkl
 
     def explains(self, number: int, two_theta: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Whether a candidate has a line at each of these angles in degrees, within three uncertainties."""
+        """Return whether a candidate has a line at each of these angles in degrees, within three uncertainties."""
         one = self.candidates[number]
         lattice = lattice_named(one.lattice)
         half = np.radians(np.asarray(two_theta, dtype=float) - one.zero) / 2.0
@@ -99,10 +99,10 @@ class CellTable:
         return away <= 3.0 * self.scales[number] * by_angle * np.hypot(sigma, 2.0 * self.tolerance)
 
     def left_over(self, number: int = 0) -> Peaks:
-        """The peaks that a candidate does not explain, of the whole list: those of a second phase, to be indexed in turn.
+        """Return all peaks that a candidate does not explain: those of a second phase, to be indexed in turn.
 
         Raises:
-            DataError: it explains all.
+            DataError: the candidate explains all peaks.
         """
         peaks = self.peaks
         rest = ~self.explains(number, peaks.two_theta)
@@ -114,7 +114,7 @@ class CellTable:
         return replace(peaks, name=f"{peaks.name}, left over", **{name: getattr(peaks, name)[rest] for name in columns})
 
     def rows(self) -> list[dict[str, object]]:
-        """One row per candidate, for ``cells.csv``: Å, degrees, Å³."""
+        """Return one row per candidate, for ``cells.csv``: Å, degrees, Å³."""
         return [cell_row(k, *one) for k, one in enumerate(zip(self.candidates, self.sigmas, strict=True), start=1)]
 
     def __str__(self) -> str:
@@ -151,7 +151,7 @@ class CellTable:
 
 
 def cell_row(rank: int, one: CellCandidate, sigma: Float[np.ndarray, "6"] | None = None) -> dict[str, object]:
-    """A candidate as a row of ``cells.csv``: Å, degrees, Å³; standard uncertainties where they are known."""
+    """Return a candidate as a row of ``cells.csv``: Å, degrees, Å³; with standard uncertainties if known."""
     row: dict[str, object] = {"rank": rank, "lattice": one.lattice, "group": one.group.name}
     for k, name in enumerate(("a", "b", "c", "alpha", "beta", "gamma")):
         row[name] = round(float(one.cell[k]), 5)
@@ -166,5 +166,5 @@ def cell_row(rank: int, one: CellCandidate, sigma: Float[np.ndarray, "6"] | None
 
 
 def volume_of(one: CellCandidate) -> float:
-    """Å³."""
+    """Return the volume of a candidate, Å³."""
     return float(volume(np.asarray(one.cell, dtype=float)))

@@ -1,7 +1,8 @@
-"""How well a cell explains a list of lines, as a logarithm of evidence (host, double precision).
+"""Log evidence of a cell for a list of lines (host, double precision).
 
-Peaks come from lines of the cell, any subset of which may be seen with equal odds, or are spurious, anywhere: a cell pays for
-possible lines that were not seen, for lines it leaves, and for its free numbers (Laplace's approximation).
+Peaks come from lines of the cell, of which any subset is observed with equal odds, or are spurious, at any position. A
+cell is penalised for possible lines that are not observed, for unexplained lines, and for its free parameters
+(Laplace's approximation).
 """
 
 from dataclasses import dataclass
@@ -13,20 +14,21 @@ from jaxtyping import Float
 from .lattices import BravaisLattice, determinant, lines_within
 from .lines import Lines
 
-# uncertainties may be too small by a common factor, and how likely each is
+# common factors by which uncertainties may be too small, with their prior probabilities
 SCALES = {1.0: 0.6, 1.8: 0.25, 3.2: 0.15}
-# spurious lines expected in a list
+# expected number of spurious lines in a list
 EXPECTED_SPURIOUS = 0.5
 MOST_LINES = 600
-# log of the range of 1/a² that is thought possible, 2 to 45 Å
+# log of the plausible range of 1/a², for 2 to 45 Å
 _RANGE = 2.0 * log(45.0 / 2.0)
-# rough shares of the lattices among inorganic crystals; a factor of two is 0.7 of a logarithm, less than one line tells
+# approximate frequencies of the lattices among inorganic crystals; a factor of two is 0.7 in the logarithm, less than
+# the evidence of one line
 _SHARE = {
     "cF": 0.09, "cI": 0.03, "cP": 0.04, "hR": 0.06, "hP": 0.10, "tI": 0.08, "tP": 0.07, "oF": 0.02, "oI": 0.02, "oC": 0.06, "oP": 0.16,
     "mC": 0.10, "mP": 0.16, "aP": 0.06,
 }  # fmt: skip
-# a primitive cubic cell that is smaller than those of CsCl type, Å³, would hold one atom: there is polonium only, 38 Å³. Body-centred
-# metals have exactly its first six lines
+# a primitive cubic cell smaller than those of the CsCl type, Å³, would contain one atom: only polonium is like that, 38
+# Å³. Body-centred metals have exactly its first six lines
 _TWO_ATOMS, _ONE_ATOM = 16.0, 0.01
 
 
@@ -36,14 +38,14 @@ class Assessed:
 
     Attributes:
         lattice: its Bravais lattice.
-        x: free numbers of its form; ``x_sigma`` their uncertainties.
-        shift: coefficient in degrees.
-        hkl: ``(lines, 3)`` of the line nearest to each.
-        indexed: ``(lines,)`` whether it explains it.
-        possible: lines that can be told apart, up to the last peak.
-        m20: de Wolff's figure.
-        log_evidence: natural logarithm.
-        scale: by what factor the uncertainties seem too small.
+        x: free parameters of its form; ``x_sigma`` their uncertainties.
+        shift: coefficient of the shift in degrees.
+        hkl: ``(lines, 3)`` reflection nearest to each line.
+        indexed: ``(lines,)`` whether it explains the line.
+        possible: number of resolved lines up to the last peak.
+        m20: de Wolff's figure of merit M20.
+        log_evidence: log evidence.
+        scale: factor by which the uncertainties seem too small.
     """
 
     lattice: BravaisLattice
@@ -59,7 +61,7 @@ class Assessed:
 
 
 def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, lines: Lines) -> Assessed | None:
-    """Refine a cell by robust least squares and calculate its evidence; ``None`` where it is no cell any more."""
+    """Refine a cell by robust least squares and calculate its evidence; ``None`` if it becomes invalid."""
     prior = 0.0 if lines.shift == "none" else lines.shift_sigma**-2
     for turn in range(3):
         hkl = _hkl(lattice, x, lines)
@@ -70,7 +72,7 @@ def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, li
             q = columns @ x
             nearest = _nearest(q, lines.q - lines.slope * shift)
             away = (lines.q - lines.slope * shift - q[nearest]) / lines.sigma
-            # lines of something else lose all their weight (S. Geman & D. McClure, Bull. Int. Stat. Inst. 52, 5 (1987))
+            # lines of other origin lose all their weight (S. Geman & D. McClure, Bull. Int. Stat. Inst. 52, 5 (1987))
             loose = max(2.0, 8.0 * 0.75 ** (4 * turn + k))
             solved = _solve(columns[nearest], lines, 1.0 / (1.0 + (away / loose) ** 2) ** 2, prior)
             if solved is None:
@@ -92,7 +94,7 @@ def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, li
 
 
 def chance(lines: Lines) -> float:
-    """Logarithm of the evidence that lines are just anywhere."""
+    """Return the log evidence of lines at random positions."""
     return len(lines) * (log(len(lines) / _spread(lines)) - 1.0)
 
 
@@ -126,7 +128,7 @@ def _nearest(q: np.ndarray, goal: np.ndarray) -> np.ndarray:
 def _solve(
     columns: np.ndarray, lines: Lines, weight: np.ndarray, prior: float
 ) -> tuple[np.ndarray, float, np.ndarray] | None:
-    """Free numbers, shift, and the normal matrix of both."""
+    """Return free parameters, shift, and the normal matrix of both."""
     design = np.column_stack([columns, lines.slope]) if prior else columns.astype(float)
     w = weight / lines.sigma**2
     matrix = design.T @ (w[:, None] * design)
@@ -191,7 +193,7 @@ def _evidence(
     )
 
 
-# lines that a larger cell has beyond those of a smaller one may be weak all together: those for which these are not zero
+# additional lines of a superlattice may all be weak: those for which these are not zero
 _MODULI = {
     "halved": lambda h, k, l: (h % 2) + (k % 2) + (l % 2), "h/2": lambda h, k, l: h % 2, "k/2": lambda h, k, l: k % 2,
     "l/2": lambda h, k, l: l % 2, "A": lambda h, k, l: (k + l) % 2, "B": lambda h, k, l: (h + l) % 2, "C": lambda h, k, l: (h + k) % 2,
@@ -206,13 +208,13 @@ _OF_SYSTEM = {
 
 
 def _seen(lattice: BravaisLattice, hkl: np.ndarray, start: np.ndarray, number: np.ndarray, seen: np.ndarray) -> float:
-    """Probability that just these of the possible lines are seen: with the same odds for all, or others for those of a superlattice."""
+    """Return the log probability of the observed subset of lines: with equal odds, or others for superlattice lines."""
     plain = _any_subset(int(seen.sum()), len(seen))
     names = _OF_SYSTEM[lattice.system]
     values = [plain - log(2.0)]
     h, k, l = hkl[: start[-1] + number[-1]].T
     for name in names:
-        # a peak is of the smaller cell if any of its lines is
+        # a peak belongs to the smaller cell if any of its lines does
         basic = np.minimum.reduceat(_MODULI[name](h, k, l), start) == 0
         if basic.all() or not basic.any():
             continue
@@ -222,12 +224,12 @@ def _seen(lattice: BravaisLattice, hkl: np.ndarray, start: np.ndarray, number: n
 
 
 def _any_subset(n: int, of: int) -> float:
-    """All numbers of lines are as likely, and all subsets of a number."""
+    """Return the log probability of a subset if all numbers of lines, and all subsets of one, are equally likely."""
     return -(lgamma(of + 1) - lgamma(n + 1) - lgamma(of - n + 1) + log(of + 1))
 
 
 def _clusters(q: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """First of every set of lines that lie within a width."""
+    """Return the first of every set of lines within a width."""
     starts, first = [0], q[0]
     for k in range(1, len(q)):
         if q[k] - first > width[k]:
@@ -239,9 +241,9 @@ def _clusters(q: np.ndarray, width: np.ndarray) -> np.ndarray:
 def _occam(
     lattice: BravaisLattice, x: np.ndarray, shift: float, lines: Lines, matrix: np.ndarray, prior: float
 ) -> float:
-    """Prior density times the volume of the posterior."""
+    """Return the log prior density times the volume of the posterior."""
     form = x @ lattice.free
-    # of two cells that explain the same, the smaller one
+    # of two cells that explain the same, prefer the smaller one
     value = log(_SHARE[lattice.name]) + 0.5 * log(determinant(form)) + log(lattice.points)
     if lattice.name == "cP" and determinant(form) > _TWO_ATOMS**-2:
         value += log(_ONE_ATOM)
@@ -257,7 +259,7 @@ def _occam(
 
 
 def _m20(lines: Lines, q: np.ndarray, away: np.ndarray, indexed: np.ndarray) -> float:
-    """P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968), of the first twenty lines that are explained."""
+    """Return M20 (P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968)) of the first twenty explained lines."""
     first = np.flatnonzero(indexed)[:20]
     last = lines.q[first[-1]]
     possible = max(int((q <= last + 2.0 * lines.sigma[first[-1]]).sum()), 1)

@@ -17,20 +17,20 @@ from .lines import FEWEST, SLOTS, Lines, lines_of, too_few
 from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell, usual_axes
 from .search import search
 
-# cells of each lattice that are refined, and cells in the table
+# number of cells refined per lattice, and in the table
 _REFINED = 12
 _LISTED = 30
-# what one more free number costs, at least, and what one more line that is explained is worth
+# smallest cost of an additional parameter, and gain of an additional explained line
 _A_NUMBER = _A_LINE = 8.0
-# a lattice that is this near to a more symmetric one is tried as such
+# lattices this close to a more symmetric one are also tried as such
 _PSEUDO = 0.03
 _SMALLEST = 20.0
-# part of the search of less symmetric lattices that is made when a cell leaves so few lines, with this M20
+# fraction of the search of less symmetric lattices made if a cell leaves at most this fraction of lines, with this M20
 _DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
-# by what factor differences of log evidence between cells, and from lines anywhere, mean less than they say: fitted on crystals for
-# development, where the lines of a superlattice may all be weak and a search may miss the cell
+# divisors of log evidence differences, between cells and relative to random lines: fitted on development crystals,
+# since superlattice lines may all be weak and a search may miss the cell
 _LESS, _LESS_BEYOND_CHANCE = 1.5, 6.0
-# logarithm by which a cell must be more probable than lines anywhere, where not all lattices can be compared
+# log ratio by which a cell must exceed random lines if not all lattices can be compared
 _BEYOND_CHANCE = 4.0
 
 
@@ -47,27 +47,29 @@ def index(
     effort: float = 1.0,
     seed: int = 0,
 ) -> CellTable:
-    """Unit cells that explain the positions of peaks, the most probable first.
+    """Find unit cells that explain the positions of peaks, the most probable first.
 
-    Lattices are searched from cubic to triclinic, until no less symmetric one could be more probable. Some lines may be of an
-    impurity; a second phase is searched for in :meth:`CellTable.left_over`.
+    Lattices are searched from cubic to triclinic, until no less symmetric one could be more probable. Some lines may be
+    from an impurity; a second phase is searched for in :meth:`CellTable.left_over`.
 
     Args:
-        peaks: of :func:`jaxnmr.solve.find_peaks`, at least eight. Of five only cubic lattices are tried, of six or seven tetragonal and
-            hexagonal ones, too, and a cell must be far more probable than lines just anywhere; :attr:`CellTable.notes` says so.
-        lattices: Pearson's letters (``"mP"``, or several) or systems (``"o"``) to search; all.
-        largest_volume: of the primitive cell in Å³; by default of a cell that has up to six lines for each that was seen.
-        lines: how many peaks from the first are used, 5 to 32.
-        tolerance: what is added in quadrature to the uncertainties of the positions, degrees; by default a twentieth of the width of a
-            peak, what a profile that is not quite right may move it by.
+        peaks: result of :func:`jaxnmr.solve.find_peaks`, with at least eight peaks. For five only cubic lattices are
+            tried, for six or seven also tetragonal and hexagonal ones, and a cell must be far more probable than random
+            lines; :attr:`CellTable.notes` reports this.
+        lattices: Pearson's letters (``"mP"``, or several) or systems (``"o"``) to search; all by default.
+        largest_volume: largest volume of the primitive cell in Å³; by default that of a cell with up to six lines per
+            observed one.
+        lines: number of peaks used, from the first, 5 to 32.
+        tolerance: added in quadrature to the uncertainties of the positions, degrees; by default a twentieth of the
+            width of a peak, the displacement that a slightly wrong profile may cause.
         shift: ``"zero"`` of the goniometer, ``"displacement"`` of the specimen, or ``"none"``.
-        shift_sigma: how large it may be, as a standard deviation in degrees.
-        effort: trials are proportional to it.
-        seed: of the draws.
+        shift_sigma: standard deviation of the shift in degrees.
+        effort: factor on the number of trials.
+        seed: random seed.
 
     Raises:
-        DataError: too few peaks for the lattices, no wavelength, or no cell found.
-        ParameterError: an unknown lattice, or a number that makes no sense.
+        DataError: there are too few peaks for the lattices, there is no wavelength, or no cell is found.
+        ParameterError: a lattice is unknown, or a number is invalid.
     """
     _check(lines, tolerance, shift_sigma, effort)
     asked = _wanted(lattices)
@@ -81,7 +83,7 @@ def index(
         best = max(pool, key=_value, default=None)
         if best is not None and _settled(best, lattice, len(used)):
             continue
-        # a doubt needs less of a search than a riddle; triclinic cells cost little
+        # checking a good cell takes a shorter search than finding one; triclinic cells cost little
         doubt = best is not None and (~best.indexed).mean() <= _FEW and best.m20 > _GOOD and lattice.system != "a"
         part = _DOUBT if doubt else 1.0
         pool += _cells(lattice, used, _limit(lattice, used, largest_volume), effort * part, rng)
@@ -136,7 +138,7 @@ def _wanted(lattices: str | Iterable[str] | None) -> list[BravaisLattice]:
 
 
 def _limit(lattice: BravaisLattice, lines: Lines, largest_volume: float | None) -> float:
-    """Largest primitive volume: N lines up to Q belong to ``2 pi/3 V Q^1.5`` pairs of reflections, shared by equivalents."""
+    """Return the largest primitive volume: N lines up to Q are ``2 pi/3 V Q^1.5`` Friedel pairs over equivalents."""
     together = {"c": 24, "t": 8, "h": 12 if lattice.centring == "P" else 6, "o": 4, "m": 2, "a": 1}[lattice.system]
     own = 6.0 * len(lines) * together / (2.0 * np.pi / 3.0 * lines.last**1.5)
     if largest_volume is None:
@@ -153,7 +155,7 @@ def _value(one: Assessed) -> float:
 
 
 def _settled(best: Assessed, lattice: BravaisLattice, lines: int) -> bool:
-    """Whether not even a cell of this lattice that explains all lines and has no others could be more probable."""
+    """Return whether not even a perfect cell of this lattice could be more probable."""
     n, possible = int(best.indexed.sum()), best.possible
     unseen = lgamma(possible + 1) - lgamma(n + 1) - lgamma(possible - n + 1) + log((possible + 1) / (n + 1))
     left = unseen + _A_LINE * (lines - n) + lines * log(best.scale)
@@ -163,7 +165,7 @@ def _settled(best: Assessed, lattice: BravaisLattice, lines: int) -> bool:
 def _cells(
     lattice: BravaisLattice, lines: Lines, largest: float, effort: float, rng: np.random.Generator
 ) -> list[Assessed]:
-    """The best cells of one lattice, refined."""
+    """Return the best cells of one lattice, refined."""
     trials = search(lattice, lines, largest, effort, rng)
     found: list[Assessed] = []
     prints: list[np.ndarray] = []
@@ -182,7 +184,7 @@ def _cells(
 
 
 def _improved(pool: list[Assessed], lines: Lines, allowed: set[str]) -> list[Assessed]:
-    """One cell per lattice, the most probable: those of the pool, of smaller lattices that do as well, and of more symmetric ones."""
+    """Return the most probable cell per lattice, including equally good sublattices and more symmetric lattices."""
     pool = _merged(pool)[: 2 * _LISTED]
     more: list[Assessed] = []
     tried = [(one.lattice, one.x) for one in pool]
@@ -235,7 +237,7 @@ def _table(pool: list[Assessed], peaks: Peaks, lines: Lines, anywhere: float, un
 
 
 def probabilities(log_evidence: Float[np.ndarray, " n"], anywhere: float) -> Float[np.ndarray, " n"]:
-    """Of cells, from the logarithms of their evidence and of that of lines anywhere; what is left is the probability of none of them."""
+    """Return probabilities of cells from log evidences of cells and of random lines; the remainder is that of none."""
     odds = np.exp((log_evidence - log_evidence.max()) / _LESS)
     some = 1.0 / (1.0 + np.exp((anywhere - log_evidence.max()) / _LESS_BEYOND_CHANCE))
     return some * odds / odds.sum()
@@ -265,7 +267,7 @@ def _usual(lattice: BravaisLattice, x: Float[np.ndarray, " p"], axes: Int[np.nda
 
 
 def _cell_sigma(one: Assessed) -> Float[np.ndarray, "6"]:
-    """Uncertainties of the cell from those of its form, correlations left out."""
+    """Return the uncertainties of the cell from those of its form, without correlations."""
     axes = usual_axes(one.lattice, one.lattice.cell(one.x))
     base = _usual(one.lattice, one.x, axes)
     total = np.zeros(6)

@@ -1,7 +1,7 @@
-"""The fourteen Bravais lattices: their quadratic forms, lines and cells (host).
+"""The fourteen Bravais lattices: quadratic forms, lines and cells (host).
 
-``Q = 1/d² = A h² + B k² + C l² + D kl + E hl + F hk``, in Å⁻²; a lattice has one to six free numbers, of which the six of its
-form are linear functions.
+``Q = 1/d² = A h² + B k² + C l² + D kl + E hl + F hk``, in Å⁻²; a lattice has one to six free parameters, of which the
+six coefficients are linear functions.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from ...crystal import SpaceGroup
 from ...crystal.cell import cell_from_metric, reciprocal_metric
 
-# what the six numbers of the form are of the free ones, by crystal system; hexagonal axes for R
+# the six coefficients as linear functions of the free parameters, by crystal system; hexagonal axes for R
 _FREE = {
     "c": ((1, 1, 1, 0, 0, 0),),
     "t": ((1, 1, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0)),
@@ -22,7 +22,7 @@ _FREE = {
     "m": ((1, 0, 0, 0, 0, 0), (0, 1, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0), (0, 0, 0, 0, 1, 0)),
     "a": tuple(tuple(row) for row in np.eye(6, dtype=int).tolist()),
 }
-# the group of highest symmetry without extinctions but those of the centring
+# the group of highest symmetry without extinctions other than those of the centring
 _GROUPS = {
     "cF": "F m -3 m", "cI": "I m -3 m", "cP": "P m -3 m", "hR": "R -3 m:H", "hP": "P 6/m m m", "tI": "I 4/m m m", "tP": "P 4/m m m",
     "oF": "F m m m", "oI": "I m m m", "oC": "C m m m", "oP": "P m m m", "mC": "C 1 2/m 1", "mP": "P 1 2/m 1", "aP": "P -1",
@@ -32,7 +32,7 @@ _LATTICE_POINTS = {"P": 1, "C": 2, "I": 2, "R": 3, "F": 4}
 
 @dataclass(frozen=True)
 class BravaisLattice:
-    """One of the fourteen.
+    """One of the fourteen Bravais lattices.
 
     Attributes:
         name: Pearson's letters, ``"mP"``.
@@ -42,12 +42,12 @@ class BravaisLattice:
 
     @property
     def system(self) -> str:
-        """The first letter: ``c t h o m a``."""
+        """Crystal system, the first letter: ``c t h o m a``."""
         return self.name[0]
 
     @property
     def centring(self) -> str:
-        """The second letter: ``P C I F R``."""
+        """Centring, the second letter: ``P C I F R``."""
         return self.name[1]
 
     @property
@@ -57,40 +57,40 @@ class BravaisLattice:
 
     @property
     def group(self) -> SpaceGroup:
-        """The space group of highest symmetry without extinctions beyond those of the centring."""
+        """Space group of highest symmetry without extinctions other than those of the centring."""
         return SpaceGroup.from_name(_GROUPS[self.name])
 
     @property
     def free(self) -> Int[np.ndarray, "p 6"]:
-        """The form is ``x @ free``."""
+        """Matrix of the form ``x @ free``."""
         return np.array(_FREE[self.system])
 
     def columns(self, hkl: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, "n p"]:
-        """Derivatives of Q by the free numbers."""
+        """Return the derivatives of Q by the free parameters."""
         return squares(hkl) @ self.free.T
 
     def allowed(self, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-        """Whether the centring lets these reflect."""
+        """Return whether the centring allows these reflections."""
         return centred(self.centring, hkl)
 
     def numbers(self, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, " p"]:
-        """Free numbers of a conventional cell, those of its form that are nearest where it is not of this lattice."""
+        """Return the free parameters of a conventional cell, projected if it is not of this lattice."""
         form = form_of(reciprocal_metric(np.asarray(cell, dtype=float)))
         return np.linalg.lstsq(self.free.T.astype(float), form, rcond=None)[0]
 
     def cell(self, x: Float[np.ndarray, " p"]) -> Float[np.ndarray, "6"]:
-        """Conventional cell in Å and degrees."""
+        """Return the conventional cell in Å and degrees."""
         return cell_from_metric(np.linalg.inv(metric_of(x @ self.free)))
 
 
 def squares(hkl: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, "n 6"]:
-    """What multiplies the six numbers of the form."""
+    """Return the factors that multiply the six coefficients."""
     h, k, l = np.asarray(hkl).T
     return np.stack([h * h, k * k, l * l, k * l, h * l, h * k], axis=1)
 
 
 def centred(centring: str, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Reflections that a centring allows; R in the obverse setting."""
+    """Return whether a centring allows reflections; R in the obverse setting."""
     h, k, l = np.asarray(hkl).T
     return {
         "P": np.full(len(h), True),
@@ -102,20 +102,20 @@ def centred(centring: str, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"
 
 
 def metric_of(form: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, "*n 3 3"]:
-    """Reciprocal metric tensors of quadratic forms."""
+    """Return reciprocal metric tensors of quadratic forms."""
     a, b, c, d, e, f = np.moveaxis(form, -1, 0)
     rows = ([a, f / 2, e / 2], [f / 2, b, d / 2], [e / 2, d / 2, c])
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def determinant(form: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, " *n"]:
-    """Of the reciprocal metric tensors: the inverse squares of volumes, Å⁻⁶."""
+    """Return determinants of reciprocal metric tensors: inverse squares of volumes, Å⁻⁶."""
     a, b, c, d, e, f = np.moveaxis(form, -1, 0)
     return a * b * c + d * e * f / 4.0 - (a * d * d + b * e * e + c * f * f) / 4.0
 
 
 def form_of(metric: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
-    """The quadratic form of a reciprocal metric tensor."""
+    """Return the quadratic form of a reciprocal metric tensor."""
     g = metric
     return np.array([g[0, 0], g[1, 1], g[2, 2], 2 * g[1, 2], 2 * g[0, 2], 2 * g[0, 1]])
 
@@ -124,7 +124,7 @@ LATTICES = tuple(map(BravaisLattice, _GROUPS))
 
 
 def lattice_named(name: str) -> BravaisLattice:
-    """By Pearson's letters; `KeyError` for others."""
+    """Return the lattice with these Pearson letters; raise `KeyError` for others."""
     if name not in _GROUPS:
         raise KeyError(name)
     return BravaisLattice(name)
@@ -132,10 +132,11 @@ def lattice_named(name: str) -> BravaisLattice:
 
 @cache
 def table(lattice: BravaisLattice, rows: int) -> tuple[Int[np.ndarray, "rows 3"], Int[np.ndarray, "rows p"]]:
-    """Lines of a lattice, one reflection each, and their columns.
+    """List lines of a lattice, one reflection each, and their columns.
 
-    Cells whose axes are unlike have lines far out along one axis: a line ``hkl`` is inside a sphere only with all those whose
-    indices are no larger, about ``(|h| + 1)(|k| + 1)(|l| + 1)`` of them, so these products are the order of the table.
+    Cells with very different axes have lines at high indices along one axis: a line ``hkl`` is inside a sphere only
+    together with all those of no larger indices, about ``(|h| + 1)(|k| + 1)(|l| + 1)`` of them, so the table is ordered
+    by these products.
     """
     most = 40 if lattice.system in "cth" else 30
     axis = np.arange(-most, most + 1)
@@ -154,7 +155,7 @@ def table(lattice: BravaisLattice, rows: int) -> tuple[Int[np.ndarray, "rows 3"]
 def lines_within(
     lattice: BravaisLattice, x: Float[np.ndarray, " p"], q_max: float, most: int
 ) -> Int[np.ndarray, "n 3"] | None:
-    """One reflection of every line with ``Q <= q_max``, by rising Q; ``None`` where there are more than ``most``."""
+    """Return one reflection per line with ``Q <= q_max``, by increasing Q; ``None`` if there are more than ``most``."""
     direct = np.linalg.inv(metric_of(x @ lattice.free))
     limit = np.floor(np.sqrt(np.diag(direct) * q_max) + 1e-9).astype(int)
     if np.prod(limit + 1.0) > 40 * most:
@@ -176,7 +177,7 @@ def _box(lattice: BravaisLattice, limit: tuple[int, int, int]) -> Int[np.ndarray
 
 
 def _half(system: str, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Reflections that stand for their Laue equivalents, some more than once."""
+    """Return whether reflections represent their Laue equivalents; some sets have more than one."""
     h, k, l = hkl.T
     if system in "co":
         return (h >= 0) & (k >= 0) & (l >= 0)

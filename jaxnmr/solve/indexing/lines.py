@@ -1,4 +1,4 @@
-"""Peaks as an indexer sees them: the first so many, in 1/d² (host)."""
+"""Peaks as input of indexing: the first lines, in 1/d² (host)."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,25 @@ from jaxtyping import Float
 from ...errors import DataError, ParameterError, require_kind
 from ..records import Peaks
 
-# peaks that a lattice needs, by its system: the more, the more free numbers it has; and the most that are used
+# peaks required per crystal system: more for more free parameters; and the largest number used
 FEWEST, SLOTS = {"c": 5, "t": 6, "h": 6, "o": 8, "m": 8, "a": 8}, 32
-# lines closer than this part of a width are one peak
+# lines closer than this fraction of a width are one peak
 RESOLVED = 0.5
-# part of a width by which a profile that is not quite right moves a peak, and the least, in degrees
+# fraction of a width by which a slightly wrong profile shifts a peak, and its minimum in degrees
 MISPLACED, LEAST = 0.05, 3e-4
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Positions of lines, in the order of their angles.
+    """Positions of lines, ordered by angle.
 
     Attributes:
         q: ``(lines,)`` 1/d² in Å⁻².
-        sigma: ``(lines,)`` uncertainties of these.
-        slope: ``(lines,)`` derivative by the coefficient of the shift, Å⁻² per degree.
-        width: ``(lines,)`` lines of a cell that are nearer than this are one peak.
+        sigma: ``(lines,)`` their uncertainties.
+        slope: ``(lines,)`` derivatives by the coefficient of the shift, Å⁻² per degree.
+        width: ``(lines,)`` lines of a cell closer than this are one peak.
         shift: ``"zero"``, ``"displacement"`` or ``"none"``; ``shift_sigma`` its prior uncertainty in degrees.
-        tolerance: what was added in quadrature to the uncertainties of positions, degrees.
+        tolerance: added in quadrature to the uncertainties of positions, degrees.
     """
 
     q: Float[np.ndarray, " lines"]
@@ -42,22 +42,22 @@ class Lines:
 
     @property
     def last(self) -> float:
-        """How far lines of a cell are possible lines: up to the last that was seen."""
+        """Limit up to which lines of a cell count as possible: the last observed one."""
         return float(self.q[-1] + 3.0 * self.sigma[-1])
 
 
 def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sigma: float) -> Lines:
-    """The first lines of a list of peaks, in whatever order they are.
+    """Return the first lines of a list of peaks in any order.
 
     Args:
         peaks: positions in degrees of the first wavelength.
-        most: how many.
-        floor: what is added in quadrature to the uncertainties of positions, degrees; a part of the widths if not given.
+        most: largest number of lines.
+        floor: added in quadrature to the uncertainties of positions, degrees; by default a fraction of the widths.
         shift: ``"zero"``, ``"displacement"`` or ``"none"``.
         shift_sigma: prior uncertainty of its coefficient in degrees.
 
     Raises:
-        DataError: fewer than five peaks, positions or uncertainties that are none, or the same position twice.
+        DataError: there are fewer than five peaks, invalid positions or uncertainties, or the same position twice.
     """
     require_kind(peaks, Peaks, "what is to be indexed", "as jn.solve.find_peaks makes them")
     if len(peaks) < min(FEWEST.values()):
@@ -100,7 +100,7 @@ def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sig
 
 
 def too_few(peaks: Peaks) -> str:
-    """What is said of a list that is too short for the lattices asked for."""
+    """Return the message about a list that is too short for the requested lattices."""
     return (
         f"{peaks.name} has {len(peaks)} peaks; a cubic cell needs at least {FEWEST['c']}, a tetragonal or hexagonal one {FEWEST['t']}, "
         f"others {FEWEST['a']}, and twenty make it reliable: measure longer or to higher angles, or ask jn.solve.find_peaks for weaker "

@@ -1,7 +1,8 @@
-"""Many trial cells at once: lines assigned to low indices, solved, screened, refined (JAX, single precision).
+"""Parallel trial cells: lines assigned to low indices, solved, screened, refined (JAX, single precision).
 
-A. A. Coelho, J. Appl. Cryst. 36, 86 (2003): trial cells from few lines, then lines go to the nearest reflection and the
-quadratic form follows by linear least squares, until nothing changes. All lattices have the same shapes, so that two programs serve all.
+A. A. Coelho, J. Appl. Cryst. 36, 86 (2003): trial cells from few lines, then lines are assigned to the nearest
+reflection and the quadratic form follows by linear least squares, until nothing changes. All lattices have the same
+array shapes, so that two compiled programs serve all.
 """
 
 from collections.abc import Iterator
@@ -23,10 +24,10 @@ KEPT = 128
 ROWS = 512
 LONGEST = 45.0
 _STEP = 8
-# how many times the uncertainty a line may miss when cells are screened, and when they are ranked
+# tolerances in uncertainties of a line, for screening and for ranking
 _WIDE, _NARROW = 4.0, 1.5
 _SPURIOUS = 0.05
-# a search ends when its best cell was found so many times; sooner if that explains all lines and has few others
+# a search ends if its best cell was found this many times; sooner if that explains all lines and has few others
 _ENOUGH, _ENOUGH_PERFECT, _FEW = 60, 8, 1.8
 # trial cells per lattice
 _TRIALS = {"c": BATCH, "t": 80_000, "h": 80_000, "o": 160_000, "m": 480_000, "a": 300_000}
@@ -37,9 +38,9 @@ class Trials:
     """Trial cells of one lattice, the best first.
 
     Attributes:
-        x: ``(n, p)`` free numbers of the form.
+        x: ``(n, p)`` free parameters of the form.
         shift: ``(n,)`` degrees.
-        score: ``(n,)`` logarithm of likelihood over chance.
+        score: ``(n,)`` log likelihood relative to chance.
     """
 
     x: np.ndarray
@@ -50,14 +51,14 @@ class Trials:
 def search(
     lattice: BravaisLattice, lines: Lines, largest_volume: float, effort: float, rng: np.random.Generator
 ) -> Trials:
-    """Trial cells that explain the lines better than chance.
+    """Find trial cells that explain the lines better than chance.
 
     Args:
         lattice: the Bravais lattice.
         lines: at most 32.
-        largest_volume: of the primitive cell, Å³.
-        effort: 1 is usual; trials are proportional to it.
-        rng: of the draws.
+        largest_volume: largest volume of the primitive cell, Å³.
+        effort: factor on the number of trials, usually 1.
+        rng: random number generator.
     """
     padded = _padded(lines)
     rows = _rows(lattice)
@@ -102,7 +103,7 @@ def search(
 
 
 def _rows(lattice: BravaisLattice) -> Int[np.ndarray, "rows 6"]:
-    """Squares of the table; rows that are none lie far out."""
+    """Return the squares of the table, padded with rows far out of range."""
     hkl = table(lattice, ROWS)[0]
     found = np.zeros((ROWS, 6), np.float32)
     found[:, :3] = 1e6
@@ -119,7 +120,7 @@ def _padded(lines: Lines) -> tuple[np.ndarray | np.float32, ...]:
 
 
 def _lines_of(form: jax.Array, shift: jax.Array, rows: jax.Array, q: jax.Array, slope: jax.Array, last: jax.Array):
-    """Distances of the lines to the nearest of each cell ``(lines, cells)``, which these are, and how many each cell has."""
+    """Return distances of the lines to the nearest of each cell ``(lines, cells)``, their indices, and line counts."""
     goal = q[:, None] - slope[:, None] * shift[None]
 
     def step(carry, block):
@@ -141,7 +142,7 @@ def _lines_of(form: jax.Array, shift: jax.Array, rows: jax.Array, q: jax.Array, 
 
 
 def _score(near: jax.Array, count: jax.Array, tolerance: jax.Array, seen: jax.Array, last: jax.Array) -> jax.Array:
-    """Logarithm of likelihood over chance: a line fits by chance the better, the more lines a cell has."""
+    """Return log likelihoods relative to chance: the more lines a cell has, the better a line fits by chance."""
     chance = (count / last)[None] * tolerance[:, None] * float(np.sqrt(2.0 * np.pi))
     fits = -0.5 * (near / tolerance[:, None]) ** 2 - jnp.log(jnp.maximum(chance, 1e-9))
     enough = count >= 0.75 * seen.sum()
@@ -151,20 +152,20 @@ def _score(near: jax.Array, count: jax.Array, tolerance: jax.Array, seen: jax.Ar
 
 @jax.jit
 def screen(form, shift, rows, q, sigma, slope, seen, last):
-    """Which of the trial cells ``(cells, 6)`` are the best."""
+    """Return the indices of the best trial cells ``(cells, 6)``."""
     near, _, count = _lines_of(form.T, shift, rows, q, slope, last)
     return jax.lax.top_k(_score(near, count, _WIDE * sigma, seen, last), KEPT)[1]
 
 
 @jax.jit
 def refine(x, shift, rows, columns, basis, q, sigma, slope, seen, last, shift_sigma):
-    """Reassign and solve by robust least squares, six times; free numbers, shifts and scores."""
+    """Reassign and solve by robust least squares, six times; return free parameters, shifts and scores."""
     used = jnp.concatenate([jnp.abs(basis).sum(1) > 0, jnp.ones(1, bool)])
 
     def improve(i, carry):
         x, shift, loose = carry
         near, which, _ = _lines_of((x @ basis).T, shift, rows, q, slope, last)
-        # the distances that a line may miss shrink
+        # the tolerances of the lines shrink
         weight = (seen / sigma**2)[:, None] / (1.0 + (near / (loose * sigma[:, None])) ** 2)
         design = jnp.concatenate(
             [columns[which.T], jnp.broadcast_to(slope[None, :, None], (*which.T.shape, 1))], axis=2
@@ -190,7 +191,7 @@ def refine(x, shift, rows, columns, basis, q, sigma, slope, seen, last, shift_si
 def _batches(
     lattice: BravaisLattice, lines: Lines, largest_volume: float, effort: float, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Sensible trial cells, ``BATCH`` at a time, the last batch filled up; and how many are real."""
+    """Iterate over plausible trial cells in padded batches of ``BATCH``, with the number of real ones."""
     draws = {"c": _all_of_one, "t": _all_pairs, "h": _all_pairs, "a": _triclinic}.get(lattice.system, _drawn)
     xs, shifts, there, left = [], [], 0, int(_TRIALS[lattice.system] * effort)
     for x, shift in draws(lattice, lines, rng):
@@ -211,7 +212,7 @@ def _batches(
 
 
 def reduced(lattice: BravaisLattice, x: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "n p"]:
-    """Monoclinic forms with the cross term as small as other axes can make it, and not negative."""
+    """Return monoclinic forms with the smallest non-negative cross term that a choice of axes allows."""
     if lattice.system != "m":
         return x
     a, b, c, e = x.T.copy()
@@ -229,7 +230,7 @@ def reduced(lattice: BravaisLattice, x: Float[np.ndarray, "n p"]) -> Float[np.nd
 
 
 def _sensible(lattice: BravaisLattice, x: np.ndarray, largest_volume: float) -> np.ndarray:
-    """Positive forms with axes and volumes that a cell may have."""
+    """Return whether forms are positive, with plausible axes and volumes."""
     form = x @ lattice.free.astype(float)
     a, b, c, d, e, f = form.T
     inverse = determinant(form)
@@ -255,7 +256,7 @@ def _low(lattice: BravaisLattice, most: int) -> np.ndarray:
 
 
 def _shifts(lines: Lines, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Shifts to try: none for half of the cells."""
+    """Draw trial shifts: none for half of the cells."""
     if lines.shift == "none":
         return np.zeros(n)
     return np.where(rng.random(n) < 0.5, 0.0, rng.normal(0.0, lines.shift_sigma, n))
@@ -288,7 +289,7 @@ def _all_pairs(
 
 @cache
 def _designs(lattice: BravaisLattice, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inverses of the equations of every set of low indices that has one, and how often to take each."""
+    """Return inverse matrices for all regular sets of low indices, and their cumulative sampling probabilities."""
     n = len(lattice.free)
     columns = _low(lattice, most)
     sets = np.array(list(combinations(range(len(columns)), n)))
@@ -299,11 +300,11 @@ def _designs(lattice: BravaisLattice, most: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _drawn(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Lines and low indices by chance, the first ones most often."""
+    """Draw lines and low indices at random, the first ones most often."""
     n = len(lattice.free)
     inverse, until = _designs(lattice, 24 if n == 3 else 30)
     first = min(n + 3, len(lines))
-    # sometimes further lines: the first ones may all be of one zone
+    # sometimes include further lines: the first ones may all be in one zone
     far = min(3 * n + 2, len(lines))
     near, spread = (np.array(list(permutations(range(k), n))) for k in (first, far))
     while True:
@@ -320,7 +321,7 @@ def _drawn(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> I
 def _triclinic(
     lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Cells of likely planes, without a shift first."""
+    """Generate cells from likely planes, first without a shift."""
     for round_ in range(4):
         shift = float(_shifts(lines, 1, rng)[0]) if round_ else 0.0
         x = cells_of_zones(lines.q - lines.slope * shift, lines.sigma)

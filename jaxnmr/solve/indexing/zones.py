@@ -1,8 +1,8 @@
-"""Triclinic trial cells from zones: three lines as axes, and the angles between them that other lines ask for (host).
+"""Triclinic trial cells from zones: three lines as axes, and angles between them suggested by other lines (host).
 
-Planes of the reciprocal lattice are recognised one by one, by all lines that they have: P. M. de Wolff, Acta Cryst. 10, 590 (1957);
-J. W. Visser, J. Appl. Cryst. 2, 89 (1969). Any of the low lines may be missing: what asks for an angle may be a line (1 1), (1 2) or (2 1),
-and an axis may be seen in its second order only.
+Planes of the reciprocal lattice are recognised one by one, from all of their lines: P. M. de Wolff, Acta Cryst. 10, 590
+(1957); J. W. Visser, J. Appl. Cryst. 2, 89 (1969). Any of the low lines may be missing: a line suggesting an angle may
+be (1 1), (1 2) or (2 1), and an axis may be observed in its second order only.
 """
 
 from itertools import combinations
@@ -10,24 +10,24 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
-# lines that may be axes, those of them that go together with later ones, and those that may be of second order
+# lines that may be axes, those of them combined with later ones, and those that may be of second order
 _AXES, _TOGETHER, _SECOND = 10, 5, 6
-# angles that are kept of a plane, and trial cells of three axes
+# angles kept per plane, and trial cells per three axes
 _ANGLES, _CELLS = 12, 600
-# odds that a line of a plane is seen, and that an axis is only seen in its second order
+# probabilities that a line of a plane is observed, and that an axis is observed in second order only
 _SEEN, _ONLY_SECOND = 0.5, 0.1
-# how many uncertainties the lines of a plane may miss
+# tolerance of the lines of a plane, in uncertainties
 _WINDOW = 4.0
-# lines hk of a plane by which an angle is judged, and those that ask for it
+# lines hk of a plane that score an angle, and those that suggest it
 _JUDGED = np.array([(1, 1), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1), (1, 3), (1, -3), (3, 1), (3, -1)])
 _ASKED = np.array([(1, 1), (1, 2), (2, 1)])
 
 
 def cells_of_zones(q: Float[np.ndarray, " lines"], sigma: Float[np.ndarray, " lines"]) -> Float[np.ndarray, "n 6"]:
-    """Triclinic forms whose planes have many lines of a list, the likeliest first.
+    """Return triclinic forms whose planes contain many lines of a list, the most likely first.
 
     Args:
-        q: 1/d² in Å⁻², rising.
+        q: 1/d² in Å⁻², increasing.
         sigma: uncertainties.
     """
     axes, planes = _axes(len(q))
@@ -53,10 +53,10 @@ def cells_of_zones(q: Float[np.ndarray, " lines"], sigma: Float[np.ndarray, " li
 
 
 def _axes(lines: int) -> tuple[list[tuple[int, int, int]], set[tuple[int, int]]]:
-    """Sets of three axes, and all pairs of them; numbers above those of the lines are lines of second order."""
+    """List sets of three axes, and all pairs of them; indices beyond the lines denote lines of second order."""
     near = min(_AXES, lines)
     sets = list(combinations(range(near), 3))
-    # the first lines may all be of one plane
+    # the first lines may all be in one plane
     first = list(combinations(range(min(_TOGETHER, near)), 2))
     sets += [(*two, k) for two in first for k in range(near, lines)]
     second = range(lines, lines + min(_SECOND, lines))
@@ -67,7 +67,7 @@ def _axes(lines: int) -> tuple[list[tuple[int, int, int]], set[tuple[int, int]]]
 def _angles(
     a: float, b: float, q: Float[np.ndarray, " lines"], sigma: Float[np.ndarray, " lines"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Cross terms of a plane that some line asks for, none negative, and the logarithm of the odds of each."""
+    """Return cross terms of a plane suggested by lines, none negative, and the log odds of each."""
     h, k = _ASKED.T[:, :, None]
     terms = np.abs((q - h * h * a - k * k * b) / (h * k)).ravel()
     terms = terms[terms < 1.9 * np.sqrt(a * b)]
@@ -84,7 +84,7 @@ def _angles(
     score = np.where(inside, there, 0.0).sum(axis=1)
     order = np.argsort(-score, kind="stable")
     terms, score = terms[order], score[order]
-    # the same angle, asked for by two lines
+    # the same angle, suggested by two lines
     step = 2.0 * float(np.median(sigma))
     first = np.sort(np.unique(np.round(terms / step), return_index=True)[1])[:_ANGLES]
     return terms[first], score[first]

@@ -1,4 +1,4 @@
-"""Known structure types with the elements, the cell and the pattern of another crystal: proposals, and a prior of densities made of them."""
+"""Known structure types with the elements, cell and pattern of another crystal: proposals, and density priors."""
 
 from .mixture import Mixture
 from .proposals import Proposal, Proposals, propose, refined_proposals

@@ -1,4 +1,4 @@
-"""Which element goes on which site of a structure type (host)."""
+"""Assignment of elements to the sites of a structure type (host)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -13,27 +13,28 @@ from ..direct.contents import expected_volume
 from ..direct.formula import Composition, parse_composition
 from .types import StructureType
 
-# natural logarithms: what it costs that sites of one element get two, and that two elements become one
+# natural logarithms: penalties for splitting the sites of one element between two, and for merging two elements
 _SPLIT, _MERGE = 2.0, 1.0
-# decorations of one type that are looked at
+# largest number of decorations per type
 MOST = 400
-# volumes this many standard deviations away are no volume; tails are long, as atoms of metals are larger than those of salts
+# volumes this many standard deviations away are rejected; tails are long, since metal atoms are larger than those in
+# salts
 _FAR = 6.0
 
 
 class Decoration(NamedTuple):
-    """Elements of the sites, and the logarithm of how probable they are before the pattern is looked at, up to a constant."""
+    """Elements of the sites, and their log prior probability up to a constant."""
 
     elements: tuple[str, ...]
     log_prior: float
 
 
 class Wanted(NamedTuple):
-    """What is known of the contents.
+    """Knowledge of the contents.
 
     Attributes:
-        amounts: formula unit, where it is known.
-        elements: all elements, where they are known; nothing is known when both are empty.
+        amounts: formula unit, if known.
+        elements: all elements, if known; both are empty if nothing is known.
     """
 
     amounts: dict[str, int]
@@ -44,7 +45,7 @@ def wanted(composition: Composition | Sequence[str] | None) -> Wanted:
     """Read a composition: a formula or amounts, elements only (a list, or ``None`` for every amount), or nothing.
 
     Raises:
-        ConventionError: what is no formula and no list of elements.
+        ConventionError: the composition is neither a formula nor a list of elements.
     """
     if composition is None:
         return Wanted({}, ())
@@ -65,7 +66,7 @@ def wanted(composition: Composition | Sequence[str] | None) -> Wanted:
 
 
 def contents_of(one: StructureType, elements: Sequence[str]) -> dict[str, int]:
-    """Atoms of each element in the conventional cell."""
+    """Return the number of atoms of each element in the conventional cell."""
     found: dict[str, int] = {}
     for element, n in zip(elements, one.multiplicity.tolist(), strict=True):
         found[element] = found.get(element, 0) + n
@@ -73,21 +74,21 @@ def contents_of(one: StructureType, elements: Sequence[str]) -> dict[str, int]:
 
 
 def log_volume(contents: Mapping[str, int], volume: float) -> float:
-    """Logarithm of how probable it is that these atoms fill a cell of so many Å³, 0 at best."""
+    """Return the log probability that these atoms fill a cell of this volume in Å³, at best 0."""
     expected, spread = expected_volume(contents)
     off = log(volume / expected) / spread
     return -2.5 * log(1.0 + off**2 / 4.0) if abs(off) < _FAR else -np.inf
 
 
 def decorations(one: StructureType, known: Wanted, volume: float) -> list[Decoration]:
-    """Decorations of a type with a composition, those of too many or too few atoms for the cell left out.
+    """List decorations of a type with a composition, without those of too many or too few atoms for the cell.
 
-    Sites of one element of the type keep one element where that is possible; others are tried as well and cost something.
+    Sites of one element of the type keep a common element if possible; other decorations are tried with a penalty.
 
     Args:
-        one: the type.
-        known: of :func:`wanted`; with nothing known the decorations are those that were seen.
-        volume: of the cell, Å³.
+        one: structure type.
+        known: result of :func:`wanted`; with nothing known the decorations are the observed ones.
+        volume: volume of the cell, Å³.
     """
     found: dict[tuple[str, ...], float] = {}
     if known.amounts:
@@ -113,12 +114,12 @@ def decorations(one: StructureType, known: Wanted, volume: float) -> list[Decora
 
 
 def _filled(multiplicities: list[int], goal: dict[str, int]) -> Iterator[tuple[str, ...]]:
-    """All ways to give every site an element so that the numbers of atoms are met."""
+    """Iterate over assignments of elements to all sites that give the required numbers of atoms."""
     if not multiplicities:
         yield ()
         return
     first, *rest = multiplicities
-    # what is left must be a sum of whole sites
+    # the rest must be a sum of whole sites
     common = reduce(gcd, rest, 0)
     for element, n in goal.items():
         if n < first:
@@ -131,7 +132,7 @@ def _filled(multiplicities: list[int], goal: dict[str, int]) -> Iterator[tuple[s
 
 
 def _chosen(one: StructureType, elements: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """All ways to give kinds, then sites, an element so that every element is there."""
+    """Iterate over assignments of elements to kinds, then to sites, that use every element."""
     kinds = int(one.kind.max()) + 1
     for by_kind in product(elements, repeat=kinds):
         if set(by_kind) == set(elements):
@@ -143,6 +144,6 @@ def _chosen(one: StructureType, elements: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def _price(one: StructureType, elements: tuple[str, ...]) -> float:
-    """Splits and merges against the kinds of the type."""
+    """Return the log penalty of splits and merges relative to the kinds of the type."""
     pairs = set(zip(one.kind.tolist(), elements, strict=True))
     return -_SPLIT * (len(pairs) - len({k for k, _ in pairs})) - _MERGE * (len(pairs) - len({e for _, e in pairs}))

@@ -1,7 +1,8 @@
-"""A decorated structure type against measured areas: as it is, and with its free coordinates refined (host).
+"""Comparison of a decorated structure type with measured areas, unchanged or with refined free coordinates (host).
 
-Residuals are differences of square roots of areas over their standard deviations. The scale follows from all roots linearly; one
-displacement for all atoms and the free coordinates are refined by Levenberg and Marquardt's way with exact derivatives.
+Residuals are differences of square roots of areas over their standard deviations. The scale follows linearly from all
+roots; one displacement for all atoms and the free coordinates are refined by the Levenberg-Marquardt method with exact
+derivatives.
 """
 
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ from ...crystal import lattice
 from .lines import Lines, Reflections, form_factors
 from .types import StructureType
 
-# Å², displacement B of all atoms at the start, those that are tried before refining, and the limits
+# Å², initial displacement B of all atoms, trial values before refinement, and limits
 EXPECTED_B = 0.6
 TRIED_B = (0.3, 0.9)
 _B_SIGMA, _B_RANGE = 0.6, (-0.2, 6.0)
-# Å, how far atoms of isotypes are from each other's places, and the longest step
+# Å, standard deviation of atomic positions between isotypes, and the longest step
 MOVE_SIGMA, _LONGEST = 0.3, 0.25
 _STEPS = 25
 
@@ -28,10 +29,10 @@ class Fit(NamedTuple):
 
     Attributes:
         moves: ``(dof,)`` changes of the free coordinates.
-        b_iso: Å², of all atoms.
-        misfit: weighted root mean square difference of roots, part of their weighted root mean square.
+        b_iso: displacement of all atoms, Å².
+        misfit: weighted root mean square difference of roots, relative to their weighted root mean square.
         r_factor: ``sum |√I_obs - √I_calc| / sum √I_obs``.
-        covariance: ``(dof, dof)`` of the moves, scaled up where the fit is worse than noise; zero where nothing was refined.
+        covariance: ``(dof, dof)`` of the moves, scaled up if the fit is worse than noise; zero if nothing was refined.
     """
 
     moves: Float[np.ndarray, " dof"]
@@ -44,7 +45,7 @@ class Fit(NamedTuple):
 def site_waves(
     one: StructureType, reflections: Reflections, xyz: Float[np.ndarray, "sites 3"]
 ) -> Complex[np.ndarray, "n sites"]:
-    """Sum of the waves of all atoms of every site in the conventional cell."""
+    """Return the summed waves of all atoms of every site in the conventional cell."""
     turns = np.zeros((len(reflections.hkl), len(one.site)))
     for k in range(3):
         rotated = reflections.hkl @ one.rotations[:, :, k].T
@@ -58,7 +59,7 @@ def screened(
     one: StructureType, waves: Complex[np.ndarray, "n sites"], reflections: Reflections, lines: Lines,
     decorations: Sequence[Sequence[str]],
 ) -> Float[np.ndarray, " decorations"]:  # fmt: skip
-    """Misfits of many decorations with the coordinates of the type, each at the better of two displacements."""
+    """Calculate misfits of many decorations with the coordinates of the type, each at the best trial displacement."""
     listed = tuple(sorted({e for elements in decorations for e in elements}))
     column = {e: k for k, e in enumerate(listed)}
     factors = lines.factors(listed)
@@ -71,7 +72,7 @@ def screened(
 
 
 def misfits(lines: Lines, squares: Float[np.ndarray, "*d n"], reflections: Reflections) -> Float[np.ndarray, "*d"]:
-    """Weighted misfits of calculated ``|F|²``."""
+    """Return weighted misfits of calculated ``|F|²``."""
     root, trust = lines.observed(len(reflections.summing))
     found = trust * np.sqrt(np.maximum(squares @ reflections.summing.T, 0.0))
     goal = trust * root
@@ -80,12 +81,12 @@ def misfits(lines: Lines, squares: Float[np.ndarray, "*d n"], reflections: Refle
 
 
 def refined(one: StructureType, elements: Sequence[str], lines: Lines, steps: int = _STEPS) -> Fit:
-    """The free coordinates and one displacement, refined from those of the type.
+    """Refine the free coordinates and one displacement, starting from those of the type.
 
     Args:
-        one, elements: a decorated type.
+        one, elements: decorated type.
         lines: measured areas.
-        steps: at most; 0 refines nothing but scale and displacement is at its expected value.
+        steps: largest number of steps; 0 refines only the scale, at the expected displacement.
     """
     model = _Model(one, elements, lines)
     x = np.concatenate([[EXPECTED_B], np.zeros(one.dof)])
@@ -122,7 +123,7 @@ class _State(NamedTuple):
 
 
 class _Model:
-    """What does not change while a decorated type is refined."""
+    """Arrays that are constant during the refinement of a decorated type."""
 
     def __init__(self, one: StructureType, elements: Sequence[str], lines: Lines) -> None:
         self.one, self.reflections = one, lines.reflections(one.group)
@@ -132,7 +133,7 @@ class _Model:
         self.form = form_factors(factors, self.reflections.s_sq)
         self.f2 = factors.f2
         vectors = np.asarray(lattice(lines.cell))
-        # Å that an atom moves when a free coordinate changes by one
+        # distance in Å that an atom moves per unit of a free coordinate
         self.lengths = np.array([np.linalg.norm(one.basis[:, :, k] @ vectors, axis=1).max() for k in range(one.dof)])
         self.stiffness = np.concatenate([[_B_SIGMA**-2.0], (self.lengths / MOVE_SIGMA) ** 2])
         self.centre = np.concatenate([[EXPECTED_B], np.zeros(one.dof)])
@@ -149,7 +150,7 @@ class _Model:
         squares = damping * (np.abs(real) ** 2 + np.abs(imaginary) ** 2)
         by = [-2.0 * of.s_sq * squares]
         if one.dof:
-            # of the waves of every site by its three coordinates
+            # derivatives of the waves of every site by its three coordinates
             slopes = np.stack(
                 [centring * _by_site(one, 2j * np.pi * rotated[:, :, k].T * waves) for k in range(3)], axis=-1
             )
@@ -172,6 +173,6 @@ class _Model:
 
 
 def _by_site(one: StructureType, waves: np.ndarray) -> np.ndarray:
-    """Sums over the atoms of every site; they stand together."""
+    """Sum over the atoms of every site, which are contiguous."""
     starts = np.flatnonzero(np.diff(one.site, prepend=-1))
     return np.add.reduceat(waves, starts, axis=1)

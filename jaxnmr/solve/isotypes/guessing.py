@@ -1,4 +1,4 @@
-"""Elements of a structure type where nothing is known of the composition: each kind in turn takes the one that fits best (host)."""
+"""Elements of a structure type with unknown composition: each kind in turn takes the element that fits best (host)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from .lines import Lines, Reflections, form_factors
 from .types import StructureType
 
 _SWEEPS = 2
-# decorations of one type that are kept
+# number of decorations kept per type
 _KEPT = 5
 
 
@@ -22,13 +22,13 @@ def guessed(
     one: StructureType, waves: Complex[np.ndarray, "n sites"], reflections: Reflections, lines: Lines,
     start: tuple[str, ...], weigh: "Weigh", elements: "Elements",
 ) -> list[Decoration]:  # fmt: skip
-    """The most probable decorations that the sweeps came past.
+    """Return the most probable decorations found by the sweeps.
 
     Args:
-        one: the type; waves: of its sites.
-        reflections, lines: of the pattern.
-        start: a decoration to begin with; elements: how often each is seen.
-        weigh: logarithm of the likelihood of misfits.
+        one: structure type; waves: waves of its sites.
+        reflections, lines: those of the pattern.
+        start: initial decoration; elements: frequencies of elements.
+        weigh: log likelihood of misfits.
     """
     every = valence_elements()
     factors = lines.factors(every)
@@ -62,22 +62,22 @@ def guessed(
 
 
 class Elements:
-    """How often elements are seen in crystals of a library."""
+    """Frequencies of elements in the crystals of a library."""
 
     def __init__(self, types: Sequence[StructureType]) -> None:
         self.seen = Counter(e for one in types for row in one.known for e in set(row))
         self.total = sum(self.seen.values()) + len(valence_elements())
 
     def log_prior(self, elements: Sequence[str]) -> float:
-        """Logarithm of the probability of so many elements, each drawn as often as it is seen, once more than it was."""
+        """Return the log prior probability of a set of elements from their frequencies, each count increased by one."""
         return float(sum(np.log((self.seen[e] + 1.0) / self.total) for e in set(elements)))
 
 
 class Weigh:
-    """Logarithm of the likelihood of misfits whose size nobody knows beforehand: ``-n/2 log(misfit² + noise²)``.
+    """Log likelihood of misfits of unknown size: ``-n/2 log(misfit² + noise²)``.
 
     Attributes:
-        count: areas that count; noise: the misfit that noise explains.
+        count: effective number of areas; noise: misfit explained by noise.
     """
 
     def __init__(self, count: float, noise: float) -> None:

@@ -1,4 +1,4 @@
-"""Measured areas, and the reflections of any structure type of the cell that belong to each (host)."""
+"""Measured areas, and the reflections of any structure type that contribute to each (host)."""
 
 from dataclasses import dataclass, field
 
@@ -13,23 +13,23 @@ from ...errors import DataError
 from ..direct.problem import uncertainty_of_root
 from ..records import Intensities, require_areas
 
-# areas that are compared, from the lowest angles on
+# number of areas compared, from the lowest angles
 MOST_AREAS = 150
-# relative difference of 1/d² of what is one line
+# relative difference of 1/d² within one line
 _ONE = 1e-5
-# degrees, by which a reflection that nobody measured may lie beside an area and still be in it
+# degrees, largest distance of an unlisted reflection from an area that includes it
 _BESIDE = 0.05
-# part of the root mean square of the roots that no model of free atoms is expected to be better than
+# accuracy limit of models of free atoms, relative to the root mean square of the roots
 _FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class Reflections:
-    """Reflections of one group of symmetry.
+    """Reflections of one space group.
 
     Attributes:
         hkl: ``(n, 3)``; s_sq ``(n,)`` ``(sin(theta)/lambda)²``.
-        summing: ``(areas, n)`` weight of each in every area; areas beyond the measured ones are lines that were not seen.
+        summing: ``(areas, n)`` weight of each in every area; areas beyond the measured ones are unobserved lines.
     """
 
     hkl: Int[np.ndarray, "n 3"]
@@ -39,13 +39,13 @@ class Reflections:
 
 @dataclass(frozen=True)
 class Lines:
-    """Square roots of areas with what they may be off.
+    """Square roots of areas with their uncertainties.
 
     Attributes:
         cell: ``(6,)``.
-        root, trust: ``(areas,)`` square roots and one over their standard deviations, a floor among them.
-        noise: root mean square of the deviations that noise alone explains, part of that of the roots.
-        radiation, wavelength: of the form factors.
+        root, trust: ``(areas,)`` square roots and inverse standard deviations, with a floor.
+        noise: root mean square deviation explained by noise, relative to that of the roots.
+        radiation, wavelength: radiation of the form factors.
     """
 
     cell: Float[np.ndarray, "6"]
@@ -62,10 +62,10 @@ class Lines:
 
     @classmethod
     def of(cls, intensities: Intensities, most: int = MOST_AREAS) -> "Lines":
-        """The areas at the lowest angles.
+        """Take the areas at the lowest angles.
 
         Raises:
-            DataError: no areas above zero, or negative ones beyond five of their standard deviations.
+            DataError: there are no positive areas, or some are below zero by over five standard deviations.
         """
         require_areas(intensities)
         bad = np.flatnonzero(intensities.area < -5.0 * intensities.sigma)
@@ -99,17 +99,17 @@ class Lines:
         return len(self.root)
 
     def reflections(self, group: SpaceGroup) -> Reflections:
-        """Those of a group to the largest angle, each with the area it is in; kept for the next call."""
+        """Return the reflections of a group up to the largest angle, assigned to areas; results are cached."""
         if group not in self._known:
             self._known[group] = self._listed(group)
         return self._known[group]
 
     def factors(self, elements: tuple[str, ...]) -> ScatteringFactors:
-        """Form factors for the radiation."""
+        """Return the form factors for the radiation."""
         return scattering_factors(elements, self.radiation, self.wavelength)
 
     def observed(self, areas: int) -> tuple[Float[np.ndarray, " areas"], Float[np.ndarray, " areas"]]:
-        """Roots and trusts with those of lines that were not seen, as uncertain as the least certain one that was."""
+        """Return roots and trusts, extended by unobserved lines, as uncertain as the least certain observed one."""
         more = areas - len(self)
         return np.pad(self.root, (0, more)), np.pad(self.trust, (0, more), constant_values=float(self.trust.min()))
 
@@ -131,7 +131,7 @@ class Lines:
         angles = 2.0 * np.degrees(np.arcsin(np.clip(0.5 * self.wavelength * np.sqrt(d_star_sq), 0.0, 1.0)))
         beside = np.abs(angles - self._angles[row]) < _BESIDE
         place = np.where(exact | beside, self._members[row], -1)
-        # lines that were not seen, each its own area
+        # unobserved lines, each a separate area
         lost = np.flatnonzero(place < 0)
         new = np.cumsum(np.diff(d_star_sq[lost], prepend=-1.0) > _ONE * d_star_sq[lost])
         place[lost] = len(self) - 1 + new
@@ -144,5 +144,5 @@ class Lines:
 
 
 def form_factors(factors: ScatteringFactors, s_sq: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n elements"]:
-    """Real part of the form factors."""
+    """Return the real part of the form factors."""
     return np.einsum("ek,nek->ne", factors.a, np.exp(-factors.b[None] * s_sq[:, None, None])) + factors.c + factors.f1

@@ -1,4 +1,4 @@
-"""Densities of proposals: each as superposed valence atoms, their mean in one pose, and samples with moved atoms (host)."""
+"""Densities of proposals: superposed valence atoms, their mean in one pose, and samples with displaced atoms (host)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -8,30 +8,31 @@ from ...density import Density, Pose, compare, poses_of, superposed
 from ...errors import JaxnmrError, ParameterError
 from .proposals import Proposal, Proposals
 
-# proposals of less weight are left out of a mean
+# smallest weight of a proposal in a mean
 _LEAST = 0.02
 
 
 class Mixture:
-    """A prior of the density: proposals with their weights, each with a normal distribution of its free coordinates.
+    """Prior of a density: weighted proposals, each with a normal distribution of its free coordinates.
 
-    All are laid over the first, by the shift and the signed permutation of axes of the largest correlation, as a powder tells neither.
+    All are superposed on the first, by the shift and signed axis permutation of largest correlation, which a powder
+    does not determine.
 
     Attributes:
         shape: points along a, b and c; equal, so that axes can be exchanged.
-        weights: of the components, those of small weight left out.
+        weights: weights of the components, without those of small weight.
     """
 
     def __init__(self, proposals: Proposals, points: int = 50) -> None:
-        """Lay the proposals over each other.
+        """Superpose the proposals.
 
         Args:
-            proposals: of :func:`~jaxnmr.solve.isotypes.proposals.propose`.
-            points: along every axis of the cell, 7 or more.
+            proposals: result of :func:`~jaxnmr.solve.isotypes.proposals.propose`.
+            points: number of points along every axis of the cell, at least 7.
 
         Raises:
-            ParameterError: too few points to lay densities over each other.
-            ConventionError: an element without a valence atom.
+            ParameterError: there are too few points to superpose densities.
+            ConventionError: an element has no valence atom.
         """
         if points < 7:
             raise ParameterError(f"points is {points}; expected 7 or more along every axis")
@@ -44,7 +45,7 @@ class Mixture:
         for proposal in self._kept:
             density = self._values(proposal.crystal)
             pose = Pose()
-            # of one type all have one origin
+            # proposals of one type have a common origin
             if self._densities and proposal.type is not self._kept[0].type:
                 poses = different_poses(self._kept[0].crystal.group, proposal.crystal.group)
                 pose = compare(self._densities[0], density, poses=poses, shifts=True, most=1).psnr_pose
@@ -56,11 +57,11 @@ class Mixture:
         return len(self._kept)
 
     def mean(self) -> Density:
-        """The weighted mean."""
+        """Return the weighted mean."""
         return Density(values=np.einsum("k,kxyz->xyz", self.weights, np.stack(self._densities)), cell=self.cell)
 
     def draw(self, count: int, seed: int = 0) -> Float[np.ndarray, "count n n n"]:
-        """Samples on the grid: a proposal by its weight, its atoms moved as the areas leave them."""
+        """Draw samples on the grid: proposals by weight, with coordinates drawn from their uncertainty."""
         rng = np.random.default_rng(seed)
         found = []
         for k in rng.choice(len(self), size=count, p=self.weights):
@@ -70,7 +71,7 @@ class Mixture:
         return np.stack(found)
 
     def covariance(self, points: Float[np.ndarray, "m 3"], count: int = 200, seed: int = 0) -> Float[np.ndarray, "m m"]:
-        """Covariance of the density at a few points of the grid (fractional, rounded to it), e²/Å⁶, of samples."""
+        """Estimate the covariance of the density at points (fractional, rounded to the grid), e²/Å⁶, from samples."""
         where = np.round(np.asarray(points, dtype=float) * self.shape).astype(int) % self.shape
         samples = np.array([values[tuple(where.T)] for values in self.draw(count, seed)])
         return np.cov(samples.T).reshape(len(where), len(where))
@@ -80,13 +81,13 @@ class Mixture:
 
 
 def different_poses(one: SpaceGroup, other: SpaceGroup | None = None) -> tuple[Pose, ...]:
-    """Of the 48 signed permutations of axes one of each set that the rotations of two groups make of one another.
+    """Return one of each set of the 48 signed axis permutations that are equivalent by rotations of two groups.
 
-    Laid over a density of the first group, those of a set differ by a shift only.
+    Superposed on a density of the first group, those of a set differ only by a shift.
 
     Args:
         one: group of the density that stays.
-        other: of the one that is moved; P1 when not given.
+        other: group of the density that is moved; P1 by default.
     """
     mine = np.unique(one.rotations, axis=0)
     theirs = np.eye(3, dtype=int)[None] if other is None else np.unique(other.rotations, axis=0)
@@ -103,7 +104,7 @@ def different_poses(one: SpaceGroup, other: SpaceGroup | None = None) -> tuple[P
 
 
 def moved_by(proposal: Proposal, rng: np.random.Generator) -> Crystal:
-    """The crystal of a proposal with free coordinates drawn from what its areas leave them; as it is where they come upon something."""
+    """Draw free coordinates of a proposal from their uncertainty; return it unchanged if the result is not valid."""
     one, fit = proposal.type, proposal.fit
     if not one.dof or not np.any(fit.covariance):
         return proposal.crystal

@@ -1,4 +1,4 @@
-"""Proposals: known structure types with the elements, the cell and the pattern of a crystal that is not known (host)."""
+"""Proposals: known structure types with the elements, cell and pattern of an unknown crystal (host)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from .guessing import Elements, Weigh, guessed
 from .lines import Lines
 from .types import StructureType, structure_types
 
-# of the areas, which part counts as independent of one another: neighbouring misfits of a wrong type are alike
+# fraction of the areas that counts as independent: neighbouring misfits of a wrong type are correlated
 _INDEPENDENT = 0.25
-# types looked at more closely where no element is known
+# number of types examined further if no element is known
 _CLOSER = 60
 
 
@@ -29,12 +29,12 @@ class Proposal(NamedTuple):
     """One decorated structure type in the cell.
 
     Attributes:
-        crystal: what it looks like; named after the type.
-        weight: of all proposals, by composition, volume and pattern.
+        crystal: decorated structure, named after the type.
+        weight: weight among all proposals, from composition, volume and pattern.
         r_factor: ``sum |√I_obs - √I_calc| / sum √I_obs``.
         fit: moves of the free coordinates from those of the type, with their covariance.
         type: the structure type.
-        log_prior: logarithm of its weight before the pattern is looked at, up to a constant.
+        log_prior: logarithm of its weight without the pattern, up to a constant.
     """
 
     crystal: Crystal
@@ -51,8 +51,8 @@ class Proposals:
 
     Attributes:
         every: the proposals.
-        looked_at: decorated types whose pattern was calculated.
-        areas: that were compared.
+        looked_at: number of decorated types whose pattern was calculated.
+        areas: number of areas compared.
     """
 
     every: tuple[Proposal, ...]
@@ -61,7 +61,7 @@ class Proposals:
 
     @property
     def best(self) -> Proposal:
-        """The first."""
+        """Most probable proposal."""
         return self.every[0]
 
     def __len__(self) -> int:
@@ -82,20 +82,20 @@ def propose(
 ) -> Proposals:
     """Decorate known structure types with the elements of a powder, in its cell, and rank them by its areas.
 
-    A type is tried where the metric of the cell is the one that its space group asks for and the shape is near; the space group of the
-    areas is not used beyond the lines that it says are absent.
+    A type is tried if the cell has the metric that its space group requires and a similar shape; the space group of the
+    areas is used only for its absent lines.
 
     Args:
-        intensities: areas of the lines of a cell that is known.
-        library: known crystals or their types (`structure_types`, which saves time where it is used again).
+        intensities: areas of the lines of a known cell.
+        library: known crystals or their types (`structure_types`, which saves time on repeated use).
         composition: a formula, or amounts by element; elements only, as a list or with ``None`` for the amounts; or nothing.
-        most: proposals that are refined and returned.
-        refine: refine the free coordinates and a displacement of each; weights are those of the refined ones then.
+        most: number of proposals that are refined and returned.
+        refine: whether to refine free coordinates and a displacement of each; weights are then those after refinement.
 
     Raises:
-        ConventionError: a composition that makes no sense.
-        ParameterError: ``most`` below 1.
-        DataError: areas that cannot be compared, or no type of the library that suits the cell and the composition.
+        ConventionError: the composition is invalid.
+        ParameterError: ``most`` is below 1.
+        DataError: areas cannot be compared, or no type of the library suits the cell and the composition.
     """
     if most < 1:
         raise ParameterError(f"most is {most}; expected 1 or more proposals")
@@ -115,14 +115,14 @@ def propose(
 
 
 def refined_proposals(proposals: Proposals, intensities: Intensities) -> Proposals:
-    """Refine the free coordinates and a displacement of each of some proposals, and weigh them anew; as `propose` does.
+    """Refine free coordinates and a displacement of given proposals, and weigh them again, as `propose` does.
 
     Args:
-        proposals: of :func:`propose` with ``refine=False``.
-        intensities: the areas that they are for.
+        proposals: result of :func:`propose` with ``refine=False``.
+        intensities: areas that they belong to.
 
     Raises:
-        DataError: areas that cannot be compared.
+        DataError: the areas cannot be compared.
     """
     lines = Lines.of(intensities)
     starts = [(p.type, p.crystal.elements, p.log_prior, 0.0) for p in proposals]
@@ -136,7 +136,7 @@ def _weigher(lines: Lines) -> Weigh:
 def _made(
     starts: Sequence[tuple[StructureType, tuple[str, ...], float, float]], lines: Lines, weigh: Weigh, looked_at: int, refine: bool
 ) -> Proposals:  # fmt: skip
-    """Proposals of decorated types, given with the logarithms of their priors and of their weights with the pattern."""
+    """Make proposals of decorated types, given the logarithms of their priors and of their weights with the pattern."""
     found = []
     for one, elements, prior, score in starts:
         fit = refined(one, elements, lines, *(() if refine else (0,)))
@@ -146,7 +146,7 @@ def _made(
         try:
             crystal = one.decorated(elements, lines.cell, xyz, b_to_u(max(fit.b_iso, 0.0)))
         except JaxnmrError:
-            # atoms have come upon each other, or upon a position of higher symmetry
+            # atoms coincide, or have reached a position of higher symmetry
             continue
         if not too_close(crystal):
             found.append((score, Proposal(crystal, 0.0, fit.r_factor, fit, one, prior)))
@@ -163,7 +163,7 @@ def _made(
 
 
 def _distinct(found: list[tuple[float, Proposal]]) -> list[tuple[float, Proposal]]:
-    """Without those that were refined to the same pattern as a better one of the same group and contents."""
+    """Drop proposals refined to the same pattern as a better one of the same group and contents."""
     kept: dict[tuple, tuple[float, Proposal]] = {}
     for value, p in found:
         contents = tuple(sorted(contents_of(p.type, p.crystal.elements).items()))
@@ -180,7 +180,7 @@ def _types_of(library: Iterable[Crystal | StructureType]) -> tuple[StructureType
 def _ranked(
     types: Sequence[StructureType], known: Wanted, lines: Lines, weigh: Weigh
 ) -> tuple[list[tuple[float, StructureType, Decoration]], int]:
-    """Decorated types with the logarithm of their weights, the best first, and how many were looked at."""
+    """Return decorated types with log weights, the best first, and the number of types examined."""
     space, rows, looked_at = float(volume(lines.cell)), [], 0
     elements = Elements(types)
     starts: list[tuple[float, StructureType, Float[np.ndarray, "n sites"], tuple[str, ...]]] = []
@@ -210,7 +210,7 @@ def _ranked(
                 scores = weigh(screened(one, waves, reflections, lines, [d.elements for d in more]))
                 rows += [(float(s) + d.log_prior, one, d) for s, d in zip(scores, more, strict=True)]
                 looked_at += len(more)
-    # equivalent decorations, and types whose origins differ, have one pattern
+    # equivalent decorations, and types with different origins, have the same pattern
     unique: dict[tuple, tuple[float, StructureType, Decoration]] = {}
     for score, one, d in sorted(rows, key=lambda row: -row[0]):
         contents = tuple(sorted(contents_of(one, d.elements).items()))

@@ -1,4 +1,4 @@
-"""Structure types: what of a known crystal is left when its elements and the size of its cell are taken away (host)."""
+"""Structure types: known crystals without their elements and cell size (host)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,28 +10,28 @@ from ...crystal import Crystal, SpaceGroup, lattice, metric
 from ...crystal.sites import minimum_image
 from ...errors import ConventionError
 
-# fractional coordinates of types that differ by less than this are one type
+# fractional coordinates of crystals of one type differ by less than this
 _SAME = 0.03
-# relative, by which a cell may miss the metric of a group
+# largest relative deviation of a cell from the metric of a group
 _METRIC = 1e-3
-# logarithm of c/a and b/a, by which the cell of an isotype may be of another shape
+# largest difference of log c/a and log b/a between isotypes
 SHAPE = 0.15
 
 
 @dataclass(frozen=True)
 class StructureType:
-    """Positions of one known crystal, with the elements that were seen on them.
+    """Positions of one known crystal, with the elements observed on them.
 
     Attributes:
-        name: of the crystal.
-        group: its space group.
+        name: name of the crystal.
+        group: space group.
         cell: ``(6,)``; only its shape is used.
         xyz: ``(sites, 3)``.
         multiplicity: ``(sites,)`` atoms in the conventional cell.
         kind: ``(sites,)`` equal numbers for sites of one element.
-        basis: ``(sites, 3, dof)`` how the sites move with the free coordinates.
-        site, rotations, translations: of every atom that lattice centring does not make of another.
-        known: elements of the sites in every crystal of the type that was seen.
+        basis: ``(sites, 3, dof)`` changes of the sites with the free coordinates.
+        site, rotations, translations: of every atom unique under lattice centring.
+        known: elements of the sites in every observed crystal of the type.
     """
 
     name: str
@@ -48,20 +48,20 @@ class StructureType:
 
     @property
     def dof(self) -> int:
-        """Free coordinates."""
+        """Number of free coordinates."""
         return self.basis.shape[2]
 
     @property
     def atoms(self) -> int:
-        """In the conventional cell."""
+        """Number of atoms in the conventional cell."""
         return int(self.multiplicity.sum())
 
     @classmethod
     def of(cls, crystal: Crystal) -> "StructureType":
-        """The type of an ordered crystal.
+        """Return the type of an ordered crystal.
 
         Raises:
-            ConventionError: positions that are shared or partly occupied.
+            ConventionError: positions are shared or partly occupied.
         """
         occupancy = np.asarray(crystal.occupancy, dtype=float)
         if occupancy.min() < 0.999:
@@ -91,13 +91,13 @@ class StructureType:
     def decorated(
         self, elements: Sequence[str], cell: Float[np.ndarray, "6"], xyz: Float[np.ndarray, "sites 3"], u_iso: float
     ) -> Crystal:
-        """A crystal of the type; raises as `Crystal.create`."""
+        """Make a crystal of the type; raises as `Crystal.create`."""
         return Crystal.create(cell=cell, spacegroup=self.group, species=elements, xyz=xyz, u_iso=u_iso, name=self.name)
 
     def suits(self, cell: Float[np.ndarray, "6"]) -> bool:
-        """Whether a crystal in this cell may be of the type: a metric as the group asks, a shape that is not far away.
+        """Return whether a crystal in this cell may be of the type: the required metric and a similar shape.
 
-        A group that leaves more of the cell free than the cell itself shows is no isotype of what is in it.
+        A group that leaves more cell parameters free than the lattice of the cell has is not that of an isotype.
         """
         g = metric(np.asarray(cell, dtype=float))
         if np.abs(self.group.metric_projector(g) - g).max() > _METRIC * g.max():
@@ -109,9 +109,9 @@ class StructureType:
 
 
 def structure_types(crystals: Iterable[Crystal]) -> tuple[StructureType, ...]:
-    """The structure types of crystals, each once, with all decorations that were seen; shared and partly occupied ones are left out.
+    """List the structure types of crystals, each once, with all observed decorations; disordered crystals are left out.
 
-    Crystals of one type that are in different settings or have their origins elsewhere stay apart.
+    Crystals of one type in different settings or with different origins are kept separate.
     """
     found: dict[tuple, list[StructureType]] = {}
     for crystal in crystals:
@@ -139,7 +139,7 @@ def _with(of: StructureType, elements: tuple[str, ...]) -> StructureType:
 
 
 def _freedom(cell: Float[np.ndarray, "6"]) -> tuple[bool, bool, bool]:
-    """Which lattice a metric is that of: whether b and c differ from a, and whether angles differ from 90 degrees."""
+    """Classify the lattice of a metric: whether b and c differ from a, and whether all angles are 90 degrees."""
     vectors = np.asarray(lattice(np.asarray(cell, dtype=float)))
     a, b, c = np.linalg.norm(vectors, axis=1)
     right = bool(np.abs(np.asarray(cell, dtype=float)[3:] - 90.0).max() < 0.01)

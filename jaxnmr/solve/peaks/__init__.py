@@ -1,1 +1,1 @@
-"""Lines of a powder pattern: background, a common profile, groups of overlapping peaks."""
+"""Lines of a powder pattern: background, common profile, groups of overlapping peaks."""

@@ -1,4 +1,4 @@
-"""`find_peaks`: the reflections of a powder pattern, with the uncertainties of their positions (host)."""
+"""`find_peaks`: reflections of a powder pattern, with uncertainties of their positions (host)."""
 
 import csv
 from io import StringIO
@@ -31,16 +31,16 @@ def find_peaks(
     """Find the reflections of a pattern.
 
     Args:
-        pattern: as measured; excluded regions are left out.
-        instrument: by default that of the pattern. Its wavelengths and their ratio are used (a Kα2 is part of each peak), and its
-            axial divergence as a first guess.
-        low, high: degrees; where to look.
-        most: peaks listed, counted from the lowest angle.
-        significance: least area over its uncertainty.
+        pattern: measured pattern; excluded regions are left out.
+        instrument: by default that of the pattern. Its wavelengths and their ratio are used (Kα2 is part of each peak),
+            and its axial divergence as an initial guess.
+        low, high: range to search, degrees.
+        most: largest number of peaks, counted from the lowest angle.
+        significance: smallest ratio of area to uncertainty.
 
     Raises:
-        ConventionError: no wavelength; ``most`` or ``significance`` not positive.
-        DataError: too few points.
+        ConventionError: there is no wavelength, or ``most`` or ``significance`` is not positive.
+        DataError: there are too few points.
     """
     instrument = instrument or pattern.instrument
     if instrument is None:
@@ -76,7 +76,7 @@ def find_peaks(
         table = table[:most]
     if len(table) < FEWEST:
         notes.append(f"{len(table)} peaks were found; an indexing in every lattice needs {FEWEST} or more")
-    # the groups, and with them the background below its peaks, end where the list does
+    # the groups, and the background below their peaks, end where the list does
     humps = sorted(h for h in (*humps, *search.rises()) if not len(table) or h[0] < table[-1, 0])
     two_theta, sigma, area, sigma_area, fwhm = table.T
     return Peaks(
@@ -85,8 +85,7 @@ def find_peaks(
 
 
 def peak_table(peaks: Peaks) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of a table of peaks: number, position and its uncertainty, d in Å, area and its uncertainty, width, and
-    how many times its uncertainty the area is."""
+    """Return header and rows of a table of peaks: position, d in Å, area, uncertainties, width, significance."""
     columns = (
         peaks.two_theta,
         peaks.sigma,

@@ -1,4 +1,4 @@
-"""Groups of peaks that overlap, fitted together; further peaks are added while the pattern asks for them (host)."""
+"""Groups of overlapping peaks, fitted together; peaks are added as long as that improves the fit (host)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ _STEPS = 25
 
 @dataclass(frozen=True)
 class Window:
-    """The points that a group is fitted to.
+    """Data points that a group is fitted to.
 
     Attributes:
-        x, y: ``(points,)`` degrees, and intensities with the background and the peaks of all other groups taken off.
-        sigma: ``(points,)`` their uncertainties, the misfit of the profile included; ``noise`` without it.
+        x, y: ``(points,)`` degrees, and intensities after subtraction of the background and all other groups.
+        sigma: ``(points,)`` their uncertainties, including the misfit of the profile; ``noise`` without it.
         level: uncertainty of the background.
-        width, mixing: by how much the width (as a fraction) and the mixing may stray from the curves of the pattern: one sigma.
+        width, mixing: standard deviations of the relative width and of the mixing from the curves of the pattern.
     """
 
     x: Float[np.ndarray, " points"]
@@ -33,15 +33,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Group:
-    """Peaks with one stretch of their widths and one shift of their mixing; some may have widths of their own.
+    """Peaks with a common relative width and a common change of mixing; some may have individual widths.
 
     Attributes:
         position, area: ``(peaks,)``.
-        common, mixing: logarithm of the width over that of the curve of the pattern, and what is added to the mixing.
-        level: ``(2,)`` background left, and its slope over half the window.
-        own: ``(peaks,)`` whether a peak has a width of its own, with the logarithm ``stretch`` ``(peaks,)`` instead of ``common``.
-        chi2: of the fit, the deviations of width and mixing included.
-        covariance: of level, areas, positions, common, mixing and own stretches, in this order.
+        common, mixing: logarithm of the width relative to the curve of the pattern, and the change of the mixing.
+        level: ``(2,)`` residual background, and its slope over half the window.
+        own: ``(peaks,)`` whether a peak has an individual width, with the logarithm ``stretch`` ``(peaks,)`` instead of
+            ``common``.
+        chi2: chi² of the fit, including the deviations of width and mixing.
+        covariance: covariance of level, areas, positions, common, mixing and individual stretches, in this order.
         inflation: ``(peaks,)`` mean square of the weighted residuals around each peak, at least 1.
     """
 
@@ -58,22 +59,22 @@ class Group:
 
     @classmethod
     def start(cls, position: Sequence[float] | np.ndarray, area: Sequence[float] | np.ndarray) -> "Group":
-        """Peaks of the usual shape."""
+        """Make a group of peaks of the usual shape."""
         n = len(position)
         return cls(
             np.array(position, float), np.array(area, float), np.zeros(n), 0.0, 0.0, np.zeros(2), np.zeros(n, bool)
         )
 
     def fwhm(self, shape: Shape) -> Float[np.ndarray, " peaks"]:
-        """Degrees."""
+        """Return the widths, degrees."""
         return shape.fwhm(self.position) * np.exp(np.where(self.own, self.stretch, self.common))
 
     def eta(self, shape: Shape) -> Float[np.ndarray, " peaks"]:
-        """Lorentzian fractions."""
+        """Return the Lorentzian fractions."""
         return np.clip(shape.eta(self.position) + self.mixing, 0.0, 1.0)
 
     def curve(self, x: Float[np.ndarray, " points"], shape: Shape) -> Float[np.ndarray, " points"]:
-        """The peaks alone."""
+        """Calculate the peaks without background."""
         if not len(self.position):
             return np.zeros(len(x))
         shares = Shares.of(shape, float(np.abs(self.position).min()), float(self.fwhm(shape).min()))
@@ -83,7 +84,7 @@ class Group:
 def _jacobian(
     group: Group, window: Window, shape: Shape, shares: Shares
 ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points n"]]:
-    """The curve, and its derivatives in the order of the covariance."""
+    """Return the curve, and its derivatives in the order of the covariance."""
     x, n = window.x, len(group.position)
     middle, half = 0.5 * (x[0] + x[-1]), max(0.5 * (x[-1] - x[0]), 1e-9)
     slope = (x - middle) / half
@@ -102,7 +103,7 @@ def _jacobian(
 
 
 def _priors(group: Group, window: Window) -> tuple[Float[np.ndarray, "4"], Float[np.ndarray, "4 n"]]:
-    """Weighted deviations of level, slope, common width and mixing; rows of the same."""
+    """Return weighted deviations of level, slope, common width and mixing, and their derivatives."""
     n = len(group.position)
     size = 4 + 2 * n + int(group.own.sum())
     rows = np.zeros((4, size))
@@ -113,7 +114,7 @@ def _priors(group: Group, window: Window) -> tuple[Float[np.ndarray, "4"], Float
 
 
 def _moved(group: Group, step: Float[np.ndarray, " n"], shape: Shape) -> Group:
-    """After a step that goes nowhere too far."""
+    """Return the group after a step of limited size."""
     n = len(group.position)
     reach = 0.3 * group.fwhm(shape)
     stretch = group.stretch.copy()
@@ -131,7 +132,7 @@ def _moved(group: Group, step: Float[np.ndarray, " n"], shape: Shape) -> Group:
 
 
 def fitted(group: Group, window: Window, shape: Shape, *, enough: float = 1e-4) -> Group:
-    """The group at its minimum (Levenberg and Marquardt), with its covariance; a step that gains so small a part is the last."""
+    """Fit a group and its covariance (Levenberg-Marquardt) until the relative gain of a step is below ``enough``."""
     weight = 1.0 / window.sigma
     lowest = max(float(np.abs(group.position).min()), 0.3) if len(group.position) else 1.0
     narrowest = float(group.fwhm(shape).min()) if len(group.position) else 1.0
@@ -171,7 +172,7 @@ def fitted(group: Group, window: Window, shape: Shape, *, enough: float = 1e-4) 
 
 
 def uncertainties(group: Group) -> tuple[Float[np.ndarray, " peaks"], Float[np.ndarray, " peaks"]]:
-    """Standard uncertainties of positions and areas, larger where the fit is poor."""
+    """Return standard uncertainties of positions and areas, increased where the fit is poor."""
     n = len(group.position)
     if group.covariance is None or group.inflation is None:
         return np.full(n, np.inf), np.full(n, np.inf)
@@ -188,12 +189,12 @@ def candidates(
     Float[np.ndarray, " places"],
     Float[np.ndarray, " peaks"],
 ]:
-    """What a further peak would gain, at every quarter of a width, and what a width of its own for each peak.
+    """Estimate the gain of a further peak at every quarter of a width, and of an individual width for each peak.
 
     Returns:
-        Positions, chi² to gain and areas of further peaks; chi² to gain of widths.
+        Positions, chi² gains and areas of further peaks; chi² gains of widths.
 
-    All that is fitted already may move with it: its columns are projected out.
+    All fitted parameters may relax: their columns are projected out.
     """
     shares = Shares.of(shape, max(float(np.abs(window.x).min()), 0.3), 0.7 * float(shape.fwhm(window.x[:1])[0]))
     weight = 1.0 / window.sigma

@@ -1,4 +1,4 @@
-"""What else the peaks of a group may be: more of them, one that is two, one with a width of its own, fewer (host)."""
+"""Changes of the peaks of a group: more peaks, one split into two, an individual width, fewer peaks (host)."""
 
 from dataclasses import replace
 
@@ -8,22 +8,23 @@ from jaxtyping import Bool
 from .groups import Group, Window, candidates, fitted, uncertainties
 from .profile import Shape
 
-# widths over that of the curve from which on a peak is a hump
+# relative width above which a peak is a hump
 HUMP = 2.0
-# chi² that a further peak or a width of its own must gain, and what each parameter more costs besides; two peaks out of one, which
-# a profile that is not quite right may want, too, count as more parameters
+# chi² gain required of a further peak or an individual width, and the cost per extra parameter; splitting a peak counts
+# as more parameters, since a slightly wrong profile favours it, too
 _GAIN, _COST, _CLOSE = 25.0, 4.0, 6
-# how near two peaks may lie, in widths; within so many, a weak one must be far more, and more, than the misfit of the profile
+# smallest distance of two peaks, in widths; within the other distances a weak peak must exceed the misfit of the
+# profile by far, or exceed it
 _NEAREST, _UPON, _BESIDE = 0.35, 1.6, 2.75
 _ROUNDS = 12
-# a peak with so much of another's area is one, however poor the profile
+# a peak with this fraction of another's area is accepted, however poor the profile
 _SHARE = 0.25
-# widths over the usual one that a hump is tried with
+# trial widths of a hump, relative to the usual one
 _BROAD = (3.0, 8.0)
 
 
 def grown(group: Group, window: Window, shape: Shape) -> Group:
-    """Add peaks, split one, or give one a width of its own, whatever the pattern asks for most, until it asks no more."""
+    """Add, split or broaden peaks, whichever improves the fit most, until no change is significant."""
     for _ in range(_ROUNDS):
         best: tuple[float, Group] | None = None
         doubtful = _doubtful(group, shape)
@@ -39,7 +40,7 @@ def grown(group: Group, window: Window, shape: Shape) -> Group:
 
 
 def pruned(group: Group, window: Window, shape: Shape, significance: float) -> Group:
-    """Without the peaks that are too weak for their uncertainties or for what is beside them, the weakest first."""
+    """Remove peaks too weak for their uncertainties or for their neighbours, the weakest first."""
     while len(group.position):
         _, sigma = uncertainties(group)
         strength = np.where(_weak(group, shape), 0.0, group.area / np.maximum(sigma, 1e-300))
@@ -57,7 +58,7 @@ def pruned(group: Group, window: Window, shape: Shape, significance: float) -> G
 
 
 def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int]]:
-    """What may be tried, with what they cost, in parameters."""
+    """List possible changes with their cost in parameters."""
     grid, gain, area, widths = candidates(group, window, shape)
     found = []
     tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
@@ -81,7 +82,7 @@ def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int
 
 
 def _split(group: Group, j: int, shape: Shape) -> Group:
-    """One peak made two of the usual width."""
+    """Split one peak into two of the usual width."""
     away = 0.35 * float(group.fwhm(shape)[j])
     position, area, stretch, own = (v.copy() for v in (group.position, group.area, group.stretch, group.own))
     position[j] -= away
@@ -92,7 +93,7 @@ def _split(group: Group, j: int, shape: Shape) -> Group:
 
 
 def _with(group: Group, position: float, area: float, stretch: float | None = None) -> Group:
-    """With one peak more, of the usual width or of one of its own."""
+    """Add one peak, of the usual or an individual width."""
     order = np.argsort([*group.position, position], kind="stable")
     pick = lambda old, new: np.array([*old, new])[order]
     return replace(
@@ -102,7 +103,7 @@ def _with(group: Group, position: float, area: float, stretch: float | None = No
 
 
 def _weak(group: Group, shape: Shape) -> Bool[np.ndarray, " peaks"]:
-    """Which peaks may be but corrections of the profile of a stronger one beside them; humps are none and have none."""
+    """Return which peaks may only correct the profile of a stronger neighbour; humps are excluded."""
     fwhm = group.fwhm(shape)
     sharp = fwhm < HUMP * shape.fwhm(group.position)
     apart = np.abs(group.position[:, None] - group.position) / np.maximum(fwhm[:, None], fwhm)
@@ -113,7 +114,7 @@ def _weak(group: Group, shape: Shape) -> Bool[np.ndarray, " peaks"]:
 
 
 def _doubtful(group: Group, shape: Shape) -> int:
-    """How many peaks there should not be."""
+    """Count the doubtful peaks."""
     fwhm = group.fwhm(shape)
     sharp = fwhm < HUMP * shape.fwhm(group.position)
     order = np.flatnonzero(sharp)[np.argsort(group.position[sharp])]

@@ -1,4 +1,4 @@
-"""From fitted groups to a list of peaks: what is one, how well its position is known, and what is none (host)."""
+"""From fitted groups to a list of peaks: selection, and uncertainties of positions (host)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,15 +9,15 @@ from .groups import Group, uncertainties
 from .growth import HUMP
 from .profile import Shape
 
-# width over that of the curve: a spike of a single point
+# relative width of a spike of a single point
 _SPIKE = 0.4
-# widths that differ by less say nothing about lines that are not resolved
+# relative widths below this are no evidence of unresolved lines
 _WIDER = 1.05
-# of its width, the best that the position of a peak is known to
+# smallest uncertainty of a position, relative to the width
 _LEAST = 0.01
-# of the shift by axial divergence, what is not known
+# relative uncertainty of the shift by axial divergence
 _AXIAL = 0.05
-# beside a peak, so many widths, and what may be left of it there
+# range of the foot of a peak in widths, and its largest relative area
 _FOOT, _WEAK = 6.0, 0.01
 # Kα1 and Kβ1 in Å (International Tables C, 4.2.2)
 _TUBES = (
@@ -27,12 +27,12 @@ _TUNGSTEN = 1.476399
 
 
 def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"], list[tuple[float, float]]]:
-    """Position, uncertainty, area, its uncertainty and width of each peak, by angle; positions and widths of humps."""
+    """Return position, uncertainty, area, its uncertainty and width of each peak; positions and widths of humps."""
     found, humps = [], []
     for group in groups:
         sigma, sigma_area = uncertainties(group)
         fwhm, usual = group.fwhm(shape), shape.fwhm(group.position)
-        # what the profile does not describe, and lines that are not resolved, may lie to either side
+        # profile errors and unresolved lines may shift a peak to either side
         profile = np.hypot(0.8 * shape.misfit, _LEAST) * fwhm
         axial = max(shape.misfit, _AXIAL) * shape.extent(group.position) / 3.0
         hidden = 0.5 * np.sqrt(np.maximum(fwhm**2 - (_WIDER * usual) ** 2, 0.0)) / FWHM_PER_SIGMA
@@ -49,19 +49,19 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
         if table[j, 0] - table[j - 1, 0] < 0.3 * table[j, 4]:
             twice[j if table[j, 2] < table[j - 1, 2] else j - 1] = True
     table = table[~twice]
-    # the foot of a strong peak is no part of its profile: edges of filters, the detector
+    # the foot of a strong peak is not part of its profile: filter edges, detector
     foot = (np.abs(table[:, None, 0] - table[:, 0]) < _FOOT * table[:, 4]) & (table[:, None, 2] < _WEAK * table[:, 2])
     table = table[~foot.any(axis=1)]
-    # nor is a broad foot below a peak that is stronger a hump
+    # a broad foot below a stronger peak is not a hump either
     below = lambda at, width, size: (np.abs(table[:, 0] - at) < 0.5 * width) & (table[:, 2] > size)
     return table, [(at, width) for at, width, size in humps if not below(at, width, size).any()]
 
 
 def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
-    """Other radiation of a tube: its name, its wavelength over the first one from .... to ..., and the most of it there is.
+    """List other radiation of a tube: name, range of wavelengths relative to the first one, largest relative intensity.
 
-    The satellites of Kα (Kα3, Kα4) have about a hundredth of its intensity at 0.994 to 0.996 of its wavelength: Cheary & Coelho,
-    J. Appl. Cryst. 25, 109 (1992); the bremsstrahlung that a filter lets pass is seen there, too.
+    The satellites of Kα (Kα3, Kα4) have about a hundredth of its intensity at 0.994 to 0.996 of its wavelength (Cheary
+    & Coelho, J. Appl. Cryst. 25, 109 (1992)); the bremsstrahlung transmitted by a filter appears there, too.
     """
     first, beta = min(_TUBES, key=lambda tube: abs(tube[0] / wavelength - 1.0))
     if abs(first / wavelength - 1.0) > 1.5e-3:
@@ -75,7 +75,7 @@ def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
 def genuine(
     table: Float[np.ndarray, "peaks 5"], instrument: Instrument, significance: float
 ) -> tuple[Float[np.ndarray, "left 5"], list[str]]:
-    """The peaks without the weak companions that other radiation of the tube gives to strong ones, and which these are."""
+    """Remove weak companions of strong peaks from other radiation of the tube; return other peaks and remarks."""
     if instrument.radiation != "xray" or instrument.geometry != "bragg-brentano" or not len(table):
         return table, []
     own = np.ones(len(table), bool)
@@ -84,12 +84,12 @@ def genuine(
     seen = significance * float(np.quantile(table[:, 3], 0.1))
     said = []
     for name, shortest, longest, share in companions(instrument.wavelengths[0]):
-        # rows are companions, columns what they may be companions of
+        # rows are companions, columns the peaks they may belong to
         pair = (sine * shortest < (sine + slack)[:, None]) & (sine * longest > (sine - slack)[:, None])
         weak = pair & (area[:, None] < share * area)
         strong = np.argsort(-area)[:6]
         strong = strong[(sine * shortest)[strong] > sine[0] - slack[0]]
-        # no more of it than the strongest peaks have; satellites are hidden beside these
+        # no more of it than the strongest peaks show; satellites are hidden beside these
         most = share
         if longest == shortest and len(strong):
             found = np.where(weak, area[:, None], 0.0).max(axis=0)

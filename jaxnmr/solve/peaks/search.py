@@ -1,4 +1,4 @@
-"""One pattern on its way to a list of peaks: noise, background, common profile, groups that are fitted in turn (host)."""
+"""Search for the peaks of one pattern: noise, background, common profile, groups fitted in turn (host)."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -9,19 +9,19 @@ from .groups import Group, Window, fitted
 from .growth import HUMP, grown, pruned
 from .shape import first_shape, learnt
 
-# the background follows no wave shorter than so many widths of a peak
+# the background contains no features narrower than this many peak widths
 _BACKGROUND = 40.0
-# a group fits its peaks and so many widths to both sides; wider gaps part groups
+# a group is fitted with a margin of this many widths; wider gaps separate groups
 _MARGIN, _GAP = 5.0, 4.0
 _MOST_TOGETHER = 9
-# of its height, what a peak is taken to differ from the profile at first
+# initial deviation of a peak from the profile, as a fraction of its height
 _MISFIT = 0.02
-# waves of so many widths are looked at for humps
+# feature size in widths for the detection of humps
 _RISES = 10.0
 
 
 class Search:
-    """One pattern on its way to a list of peaks."""
+    """Search for the peaks of one pattern."""
 
     def __init__(self, pattern: Pattern, instrument: Instrument, *, most: int, significance: float) -> None:
         self.pattern, self.instrument = pattern, instrument
@@ -37,7 +37,7 @@ class Search:
         self.groups: list[Group] = []
 
     def _first_noise(self) -> Float[np.ndarray, " points"]:
-        """Uncertainties as given, or the scatter where the intensities are no counts."""
+        """Return the given uncertainties, or the scatter if the intensities are not counts."""
         sigma = np.asarray(self.pattern.sigma, float)
         factor = scatter(self.y, sigma, self.keep, (1,), 0.2)
         if 0.0 < factor < 0.4 and np.allclose(sigma, np.sqrt(np.maximum(self.y, 1.0))):
@@ -46,7 +46,7 @@ class Search:
         return sigma
 
     def _quiet_noise(self) -> Float[np.ndarray, " points"]:
-        """The noise, scaled up to the scatter where there are no peaks."""
+        """Return the noise, scaled up to the scatter of regions without peaks."""
         from scipy.ndimage import uniform_filter1d
 
         quiet = self.keep & (np.abs(uniform_filter1d(self.y - self.background, 5)) < 2.0 * self.noise)
@@ -59,7 +59,7 @@ class Search:
         return self.noise * factor
 
     def _first_width(self) -> float:
-        """Median width of the most prominent maxima, degrees."""
+        """Return the median width of the most prominent maxima, degrees."""
         from scipy.ndimage import gaussian_filter1d
         from scipy.signal import find_peaks as maxima
         from scipy.signal import peak_widths
@@ -83,7 +83,7 @@ class Search:
         return baseline(y, noise, self.keep, max(_BACKGROUND * fwhm / self.step, 30.0), trust)
 
     def _maxima(self, least: float) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and heights of maxima so many times above the noise, those of Kα2 left out."""
+        """Return positions and heights of maxima above a multiple of the noise, without those of Kα2."""
         from scipy.ndimage import gaussian_filter1d
         from scipy.signal import find_peaks as maxima
 
@@ -121,8 +121,8 @@ class Search:
         return Window(self.x[inside], y[inside], sigma, noise, level, **loose)
 
     def learn(self) -> None:
-        """The common profile from the strong single peaks."""
-        # once more when it is known how good it is: only a good profile tells the axial divergence
+        """Fit the common profile to the strong isolated peaks."""
+        # repeat once the quality is known: only a good profile determines the axial divergence
         self.shape = self.shape.with_(misfit=_MISFIT, shl=self.instrument.shl)
         for once_more in (False, True):
             position, height = self._maxima(8.0)
@@ -141,12 +141,12 @@ class Search:
                 self.shape = self.shape.with_(misfit=min(self.shape.misfit, _MISFIT))
 
     def _around(self, at: float, reach: float) -> Window | None:
-        """The window of a single peak whose width and mixing are free."""
+        """Return the window of a single peak with free width and mixing."""
         level = 3.0 * float(np.interp(at, self.x, self.noise))
         return self._window(at - reach, at + reach, self.y - self.background, level, width=5.0, mixing=0.5)
 
     def start(self) -> None:
-        """Groups of the maxima that are there."""
+        """Make groups of the present maxima."""
         position, height = self._maxima(5.0)
         position, height = position[: int(1.3 * self.most) + 5], height[: int(1.3 * self.most) + 5]
         self.groups = self._grouped(position, height * self.shape.fwhm(position) * 1.2)
@@ -178,7 +178,7 @@ class Search:
         return total
 
     def sweep(self, *, grow: bool) -> None:
-        """Fit every group with the others taken off."""
+        """Fit every group after subtraction of the others."""
         model = self.model()
         edges = [(g.position.min(), g.position.max()) for g in self.groups]
         for k, group in enumerate(self.groups):
@@ -206,7 +206,7 @@ class Search:
         self.groups = [g for g in self.groups if len(g.position)]
 
     def run(self) -> None:
-        """All steps."""
+        """Run all steps."""
         self.learn()
         self.start()
         self.sweep(grow=False)
@@ -217,12 +217,12 @@ class Search:
         self.sweep(grow=True)
 
     def kept(self, two_theta: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-        """Whether these angles lie in the pattern, and in no excluded region."""
+        """Return whether these angles lie in the pattern and outside excluded regions."""
         nearest = np.clip(np.searchsorted(self.x, two_theta - 0.5 * self.step), 0, len(self.x) - 1)
         return self.keep[nearest] & (two_theta > self.x[0]) & (two_theta < self.x[-1])
 
     def rises(self) -> list[tuple[float, float]]:
-        """Broad maxima of what the peaks leave, degrees: positions and widths."""
+        """Find broad maxima of the residual, degrees: positions and widths."""
         from scipy.signal import find_peaks as maxima
         from scipy.signal import peak_widths
 

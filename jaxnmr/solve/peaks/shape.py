@@ -1,4 +1,4 @@
-"""The common profile of a pattern, learnt from its strong single peaks (host)."""
+"""Common profile of a pattern, fitted to its strong isolated peaks (host)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,16 +10,16 @@ from ...diffraction import Instrument
 from .groups import Group, Window, fitted
 from .profile import Shape
 
-# strong peaks that the shape is learnt from
+# number of strong peaks that the profile is fitted to
 _MOST = 30
-# degrees, and how many of the lowest tell the axial divergence; what chi² it must gain
+# degrees, below which peaks determine the axial divergence; their number, and the chi² gain required
 _LOW, _FEW, _SHOWS = 60.0, 8, 12.0
 _DIVERGENCES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09)
 _FINE = (0.001, 0.002, 0.004)
 
 
 def first_shape(instrument: Instrument, fwhm: float) -> Shape:
-    """One width for all angles."""
+    """Return a shape with one width for all angles."""
     return Shape(
         widths=(fwhm**2, 0.0, 0.0),
         mixing=(0.5, 0.0),
@@ -39,12 +39,12 @@ def learnt(
     shape: Shape,
     instrument: Instrument | None,
 ) -> Shape:
-    """Width, mixing and axial divergence of these single peaks.
+    """Fit width, mixing and axial divergence to these isolated peaks.
 
     Args:
-        windows: the points around a position, so many degrees to each side.
-        position, height: of peaks without neighbours, the strongest first; ``reach`` how far each stands alone, degrees.
-        instrument: says the axial divergence, where the peaks do not; ``None`` to leave it as it is.
+        windows: returns the points around a position, within a range in degrees.
+        position, height: isolated peaks, the strongest first; ``reach`` the free range around each, degrees.
+        instrument: provides the axial divergence if the peaks do not determine it; ``None`` keeps it unchanged.
     """
     fits, around = [], []
     for at, top, far in zip(position[:_MOST], height[:_MOST], reach[:_MOST], strict=True):
@@ -68,13 +68,13 @@ def learnt(
 
 
 def _again(fits: list[Group], windows: list[Window], shape: Shape) -> list[Group]:
-    """The same peaks with another shape; stretches are those of its widths."""
+    """Fit the same peaks with another shape; stretches are relative to its widths."""
     usual = [replace(f, stretch=np.zeros(1), mixing=0.0) for f in fits]
     return [fitted(f, window, shape) for f, window in zip(usual, windows, strict=True)]
 
 
 def _divergence(fits: list[Group], windows: list[Window], shape: Shape, instrument: Instrument) -> float:
-    """Axial divergence of the peaks at low angles; that of the instrument unless they contradict it."""
+    """Fit the axial divergence to peaks at low angles; keep that of the instrument unless they contradict it."""
     angle = np.array([float(f.position[0]) for f in fits])
     low = [k for k in np.argsort(angle) if angle[k] < _LOW][:_FEW]
     if not low:
@@ -101,7 +101,7 @@ def _sound(group: Group, window: Window, shape: Shape) -> bool:
 
 
 def _refined(chi2: Callable[[float], float], grid: list[float], values: list[float], k: int) -> float:
-    """The minimum between the neighbours of the best of a grid, by thirds."""
+    """Return the minimum between the neighbours of the best grid point, by trisection."""
     best, low, high = grid[k], grid[k - 1], grid[min(k + 1, len(grid) - 1)]
     value = values[k]
     for _ in range(3):
@@ -121,7 +121,7 @@ def _refined(chi2: Callable[[float], float], grid: list[float], values: list[flo
 
 
 def _curves(fits: list[Group], shape: Shape) -> Shape:
-    """Robust curves of the angle through widths and mixings."""
+    """Fit robust curves of the angle to widths and mixings."""
     angle = np.array([float(f.position[0]) for f in fits])
     width = np.array([float(f.fwhm(shape)[0]) for f in fits])
     eta = np.array([float(f.eta(shape)[0]) for f in fits])
@@ -142,7 +142,7 @@ def _curves(fits: list[Group], shape: Shape) -> Shape:
 
 
 def _robust(columns: np.ndarray, values: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Least squares of the relative deviations, those of strays with less weight each round."""
+    """Fit by least squares on relative deviations, with the weight of outliers reduced each round."""
     weight = np.ones(len(values))
     found = np.zeros(columns.shape[1])
     for _ in range(20):
@@ -155,7 +155,7 @@ def _robust(columns: np.ndarray, values: np.ndarray, scale: np.ndarray) -> np.nd
 
 
 def _misfit(fits: list[Group], windows: list[Window], shape: Shape) -> float:
-    """How far the profile is from strong peaks, beyond the noise, as a fraction of their height; the middle one of all."""
+    """Return the median deviation of the profile from strong peaks beyond the noise, as a fraction of their height."""
     found = []
     for group, window in zip(fits, windows, strict=True):
         curve = group.curve(window.x, shape)

@@ -8,7 +8,7 @@ from ase.vibrations import Vibrations
 from silica_forms import silica
 
 import jaxnmr as jn
-from jaxnmr.dynamics.harmonic import HBAR, HarmonicSolid, harmonic
+from jaxnmr.dynamics.harmonic_solid import HBAR, HarmonicSolid, harmonic
 from jaxnmr.dynamics.state import ACCELERATION, BOLTZMANN, forces_at
 from jaxnmr.dynamics.supercells import supercell
 from jaxnmr.errors import DynamicsError, ParameterError

@@ -14,7 +14,7 @@ from ..models.tensors.tensor_model import TensorModel
 from ..nmr import ShiftReference
 from .average import ThermalAverage, average_of
 from .course import Course
-from .harmonic import HarmonicSolid
+from .harmonic_solid import HarmonicSolid
 from .pooling import MeanStructure
 from .readings import BLOCKS
 from .schedule import Schedule
