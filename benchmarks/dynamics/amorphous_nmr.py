@@ -77,18 +77,49 @@ def _mean_angles(network: Network) -> np.ndarray:
     return (total / np.maximum(number, 1))[network.places]
 
 
-def quartz_numbers() -> dict[str, float]:
-    """The same of α-quartz (L. Levien, C. T. Prewitt & D. J. Weidner, Am. Mineral. 65, 920, 1980), whose numbers are known."""
-    quartz = jn.Crystal.create(
+def quartz() -> jn.Crystal:
+    """L. Levien, C. T. Prewitt & D. J. Weidner, Am. Mineral. 65, 920 (1980), at room pressure."""
+    return jn.Crystal.create(
         cell=(4.9137, 4.9137, 5.4047, 90, 90, 120), spacegroup="P 32 2 1", species=["Si", "O"],
         xyz=[[0.4697, 0, 2 / 3], [0.4133, 0.2672, 0.7856]], name="quartz",
     )  # fmt: skip
-    coupling = jn.TensorModel.load("silica-efg").predict(quartz).quadrupolar("17O")
-    shift = jn.TensorModel.load("silica-29si").predict(quartz).shift("29Si", REFERENCE)
+
+
+def of_crystal(crystal: jn.Crystal) -> dict[str, float]:
+    """The numbers of a crystal with one site each of Si and O."""
+    coupling = jn.TensorModel.load("silica-efg").predict(crystal).quadrupolar("17O")
+    shift = jn.TensorModel.load("silica-29si").predict(crystal).shift("29Si", REFERENCE)
+    network = Network.create(crystal, cutoff=2.0)
     return {
-        "29Si shift / ppm": float(np.asarray(shift)[0]), "29Si shift / ppm, measured": -107.4,
-        "17O |CQ| / MHz": float(abs(np.asarray(coupling.cq_hz)[0])) * OXYGEN_SLOPE / 1e6, "17O |CQ| / MHz, measured": 5.19,
-        "17O eta": float(np.asarray(coupling.eta)[0]), "17O eta, measured": 0.19,
+        "29Si shift / ppm": float(np.asarray(shift)[0]), "17O |CQ| / MHz": float(abs(np.asarray(coupling.cq_hz)[0])) * OXYGEN_SLOPE / 1e6,
+        "17O eta": float(np.asarray(coupling.eta)[0]), "Si-O / Å": float(np.linalg.norm(network.vectors, axis=1).mean()),
+        "Si-O-Si / deg": float(network.angles_at_ligands.mean()),
+    }  # fmt: skip
+
+
+def quartz_numbers() -> dict[str, dict[str, float]]:
+    """α-quartz as measured, where its numbers are known, and at the minima of the potentials in the measured cell."""
+    found = {
+        "measured": {"29Si shift / ppm": -107.4, "17O |CQ| / MHz": 5.19, "17O eta": 0.19},
+        "of the measured structure": of_crystal(quartz()),
+    }
+    for name in ("chik", "chgnet-r2scan"):
+        found[f"at rest, {name}"] = of_crystal(jn.relax(quartz(), name).crystal)
+    return found
+
+
+def origin(of: dict[str, np.ndarray], network: Network) -> dict[str, float]:
+    """What of the spread of couplings is angles and what is distances: least squares over bridging atoms of regular bonds."""
+    lengths = np.bincount(network.ligand, np.linalg.norm(network.vectors, axis=1), network.atoms)[
+        network.bridges
+    ] / np.maximum(network.linkage, 1)
+    chosen = of["bridging"] & (of["angle"] > 120.0)
+    cosine, length, size = np.cos(np.radians(of["angle"][chosen])), lengths[chosen], np.abs(of["cq"][chosen])
+    table = np.stack([np.ones(len(size)), cosine - cosine.mean(), length - length.mean()], axis=1)
+    (mean, by_cosine, by_length), *_ = np.linalg.lstsq(table, size, rcond=None)
+    return {
+        "atoms": int(chosen.sum()), "mean |CQ| / MHz": float(mean), "MHz by cos(Si-O-Si)": float(by_cosine), "MHz/Å": float(by_length),
+        "mean Si-O / Å": float(length.mean()), "sd left / MHz": float(np.std(size - table @ [mean, by_cosine, by_length])), "sd / MHz": float(size.std()),
     }  # fmt: skip
 
 

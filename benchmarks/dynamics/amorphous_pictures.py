@@ -12,7 +12,7 @@ from jaxnmr.dynamics.network import Network, pair_distribution
 from jaxnmr.dynamics.rings import primitive_rings
 from jaxnmr.plot.style import CALCULATED, DIFFERENCE, GREY, OBSERVED, styled
 
-NAMES = {"quenched": "300 K, CHIK", "chik": "at rest, CHIK", "relaxed": "relaxed"}
+NAMES = {"quenched": "300 K, CHIK", "chik": "at rest, CHIK", "relaxed": "relaxed, CHGNet"}
 COLOURS = {"quenched": GREY, "chik": DIFFERENCE, "relaxed": CALCULATED}
 
 
@@ -63,9 +63,9 @@ def nmr(of: dict[str, np.ndarray], spectra: dict[str, np.ndarray], path: Path) -
         by.set(xlabel="mean Si-O-Si / °", ylabel="δ(²⁹Si) / ppm")
         cq = axes[0, 2]
         cq.hist(np.abs(of["cq"][bridging]), np.arange(3.0, 8.01, 0.1), color=CALCULATED, alpha=0.7)
-        cq.axvspan(5.0, 5.2, color=OBSERVED, alpha=0.15, label="quoted of\nmeasured glass")
-        cq.set(xlabel="|C$_Q$(¹⁷O)| / MHz", ylabel="bridging atoms")
-        cq.legend()
+        cq.axvspan(5.0, 5.2, color=OBSERVED, alpha=0.15, label="quoted of\nmeasured\nglass")
+        cq.set(xlabel="|C$_Q$(¹⁷O)| / MHz", ylabel="bridging atoms", xlim=(2.5, 8.0))
+        cq.legend(loc="upper left", fontsize=8)
         eta = axes[0, 3]
         eta.plot(of["angle"][bridging], of["eta"][bridging], ".", markersize=2, color=CALCULATED)
         eta.set(xlabel="Si-O-Si / °", ylabel="η$_Q$(¹⁷O)", ylim=(0, 1))

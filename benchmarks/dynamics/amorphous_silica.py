@@ -4,6 +4,7 @@
     python benchmarks/dynamics/amorphous_silica.py relax OUT       # the nearest minimum: CHIK, then MODEL; goes on, too
     python benchmarks/dynamics/amorphous_silica.py network OUT     # coordination, rings, angles
     python benchmarks/dynamics/amorphous_silica.py nmr OUT         # tensors of all atoms, distributions
+    python benchmarks/dynamics/amorphous_silica.py origin OUT      # couplings by angles and distances, quartz for comparison
     python benchmarks/dynamics/amorphous_silica.py spectra OUT     # spectra and the distributions fitted to them
     python benchmarks/dynamics/amorphous_silica.py pictures OUT
 
@@ -21,14 +22,14 @@ from typing import Any
 
 import amorphous_nmr
 import numpy as np
-from jaxnmr.dynamics.supercell import supercell
 
 import jaxnmr as jn
 from jaxnmr.dynamics.network import Network, pair_distribution
-from jaxnmr.dynamics.quench import Schedule, at_density, quench
+from jaxnmr.dynamics.quench import TemperatureProgram, at_density, quench
 from jaxnmr.dynamics.rings import primitive_rings
 from jaxnmr.dynamics.settle import settle
 from jaxnmr.dynamics.state import crystal_at
+from jaxnmr.dynamics.supercells import supercell
 
 DENSITY = 2.20  # g/cm³, of vitreous silica
 # fs, K: melt, down to where diffusion is slow, slowly through what is the glass transition at such rates, the rest
@@ -70,7 +71,7 @@ def run_quench(out: Path, asked: argparse.Namespace) -> None:
     """Melt and quench; a line in `quench.log` for every picosecond."""
     begin = crystal()
     potential = jn.EnergyModel.load("chik").for_dynamics()
-    schedule = Schedule.create(POINTS, timestep_fs=2.0)
+    schedule = TemperatureProgram.create(POINTS, timestep_fs=2.0)
     silicon = np.array(begin.elements) == "Si"
     home = np.asarray(begin.xyz) @ np.asarray(begin.lattice())
     spent = time.process_time()
@@ -116,6 +117,8 @@ def run_relax(out: Path, asked: argparse.Namespace) -> None:
         np.savez(out / "relaxed.part.npz", xyz=found.crystal.xyz, step=done + found.step, first=first)
         (out / "relaxed.part.npz").replace(path)
         print(done + found.step, numbers, f"{time.process_time() - spent:.0f} s of CPU", flush=True)
+        if done + found.step >= asked.steps:
+            break
     shift = np.asarray(found.crystal.xyz) - np.asarray(stage(out, "chik").xyz)
     moved = (shift - shift.mean(axis=0)) @ np.asarray(begin.lattice())
     note(out, "relaxed", {
@@ -158,13 +161,21 @@ def run_network(out: Path, asked: argparse.Namespace) -> None:
 
 
 def run_nmr(out: Path, asked: argparse.Namespace) -> None:
-    """Tensors of all atoms, of the glass at rest and of quartz for comparison."""
+    """Tensors of all atoms of the glass at rest."""
     for name in STAGES[1:]:
         if (out / f"{name}.npz").exists():
             glass = stage(out, name)
             numbers, arrays = amorphous_nmr.tensors(glass, Network.create(glass))
             np.savez(out / f"nmr-{name}.npz", **arrays)
             note(out, f"nmr, {name}", numbers)
+
+
+def run_origin(out: Path, asked: argparse.Namespace) -> None:
+    """Where couplings of 17O come from: angles and distances in the glass, and quartz for comparison."""
+    for name in STAGES[1:]:
+        if (out / f"nmr-{name}.npz").exists():
+            with np.load(out / f"nmr-{name}.npz") as kept:
+                note(out, f"17O, {name}", amorphous_nmr.origin(dict(kept), Network.create(stage(out, name))))
     note(out, "nmr, quartz", amorphous_nmr.quartz_numbers())
 
 
@@ -189,7 +200,7 @@ def run_pictures(out: Path, asked: argparse.Namespace) -> None:
 
 
 STEPS = {
-    "quench": run_quench, "relax": run_relax, "network": run_network, "nmr": run_nmr, "spectra": run_spectra,
+    "quench": run_quench, "relax": run_relax, "network": run_network, "nmr": run_nmr, "origin": run_origin, "spectra": run_spectra,
     "pictures": run_pictures,
 }  # fmt: skip
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxnmr.dynamics.simulate import simulate, start
-from jaxnmr.dynamics.supercell import supercell
 
 import jaxnmr as jn
 from jaxnmr._struct import compiled
 from jaxnmr.dynamics.ensemble import Ensemble
+from jaxnmr.dynamics.simulation import simulate, start
 from jaxnmr.dynamics.state import forces_at
+from jaxnmr.dynamics.supercells import supercell
 from jaxnmr.energy.pair import PairPotential
 
 acting = compiled(

@@ -24,7 +24,7 @@ _DENSITY = 0.602214076
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TemperatureProgram:
     """Temperatures at times, straight lines between, in a fixed cell.
 
     Attributes:
@@ -42,7 +42,7 @@ class Schedule:
     @classmethod
     def create(
         cls, points: Sequence[tuple[float, float]], *, timestep_fs: float = 1.6, relaxation_fs: float = 500.0
-    ) -> Schedule:
+    ) -> TemperatureProgram:
         """A schedule through ``(time in fs, temperature in K)``.
 
         Raises:
@@ -93,7 +93,7 @@ def quench(
     potential: Any,
     crystal: Crystal,
     masses: Float[Array, " atoms"],
-    schedule: Schedule,
+    schedule: TemperatureProgram,
     *,
     path: str | Path,
     seed: int = 0,

@@ -5,7 +5,7 @@ import pytest
 
 import jaxnmr as jn
 from jaxnmr.crystal import transformed
-from jaxnmr.dynamics.quench import Schedule, at_density, quench
+from jaxnmr.dynamics.quench import TemperatureProgram, at_density, quench
 from jaxnmr.dynamics.restart import read_state, write_state
 from jaxnmr.dynamics.settle import settle
 from jaxnmr.errors import ParameterError, ParseError
@@ -21,7 +21,9 @@ def silica():
     return at_density(transformed(ideal, np.eye(3), spacegroup="P 1"), 2.2)
 
 
-SCHEDULE = Schedule.create([(0.0, 3000.0), (20.0, 1000.0), (30.0, 1000.0)], timestep_fs=1.0, relaxation_fs=20.0)
+SCHEDULE = TemperatureProgram.create(
+    [(0.0, 3000.0), (20.0, 1000.0), (30.0, 1000.0)], timestep_fs=1.0, relaxation_fs=20.0
+)
 
 
 def run(path, **changes):
@@ -74,7 +76,7 @@ def test_a_schedule_is_straight_between_its_points():
 )  # fmt: skip
 def test_a_schedule_that_makes_no_sense_is_refused(points, what):
     with pytest.raises(ParameterError, match=what):
-        Schedule.create(points)
+        TemperatureProgram.create(points)
 
 
 def test_a_density_is_what_was_asked_for():
