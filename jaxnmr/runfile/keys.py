@@ -36,6 +36,7 @@ class Key:
     name: str | None
     kinds: tuple[str, ...]
     shown: bool
+    unit: str
     options: dict[str, Any]
 
 
@@ -48,6 +49,7 @@ def key(
     name: str | None = None,
     kinds: tuple[str, ...] = (),
     shown: bool = False,
+    unit: str = "",
     **options: Any,
 ) -> Any:
     """The field of a Spec that one key of a table fills.
@@ -63,8 +65,9 @@ def key(
         kinds: values of the key ``kind`` of the table with which this one is possible, when not with all. What is made of
             a table of another kind does not have the field.
         shown: in the manual as part of the example, not commented out.
+        unit: of the value, where neither the name of the key (``shift_ppm``) nor its help gives it.
     """
-    metadata = {"key": Key(read, default, example, help, name, kinds, shown, options)}
+    metadata = {"key": Key(read, default, example, help, name, kinds, shown, unit, options)}
     if kinds:
         return field(init=False, repr=False, metadata=metadata)
     return field(metadata=metadata) if default is REQUIRED else field(default=default, metadata=metadata)
