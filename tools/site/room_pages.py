@@ -20,8 +20,8 @@ which. The names that most people need are in `jaxnmr` itself and are described 
 
 
 def exported(init: Path) -> list[str]:
-    """The names in ``__all__`` of a file."""
-    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+    """The names in ``__all__`` of a file; none where there is no such file."""
+    for node in ast.parse(init.read_text(encoding="utf-8") if init.exists() else "").body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             return sorted(ast.literal_eval(node.value))
     return []
@@ -56,7 +56,7 @@ def page(room: str, names: list[str], elsewhere: dict[str, str]) -> str:
         dotted = [".".join(filter(None, ("jaxnmr", elsewhere[name], name))) for name in linked]
         lines += ["On other pages: " + ", ".join(f"[`{name}`][{name}]" for name in dotted) + ".", ""]
     for name in names:
-        if (_file(f"{room}.{name}")).exists():
+        if exported(PACKAGE.joinpath(*room.split("."), name, "__init__.py")):
             lines += [f"The module [`jaxnmr.{room}.{name}`]({room}.{name}.md) has a page of its own.", ""]
         elif name not in elsewhere:
             lines += [f"::: jaxnmr.{room}.{name}", ""]
