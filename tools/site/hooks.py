@@ -56,7 +56,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     def plain(link: re.Match[str]) -> str:
         words, target = link[1], link[2]
         outside = (Path(config.docs_dir) / page.file.src_uri).parent / target
-        if "://" in target or target.endswith(".md") and not target.startswith(".."):
+        if "://" in target or (target.endswith(".md") and not target.startswith("..")):
             return link[0]
         inside = outside.resolve()
         return link[0] if inside.is_relative_to(config.docs_dir) else f"{words} (`{inside.relative_to(ROOT)}`)"

@@ -68,7 +68,8 @@ def pages() -> dict[str, str]:
     found = rooms()
     main = exported(PACKAGE / "__init__.py")
     index = INDEX + "".join(
-        f"| [`jaxnmr.{room}`]({room}.md) | {_docstring(room).splitlines()[0].replace('|', ' ')} |\n" for room in sorted(found)
+        f"| [`jaxnmr.{room}`]({room}.md) | {_docstring(room).splitlines()[0].replace('|', ' ')} |\n"
+        for room in sorted(found)
     )
     made = {}
     for room, names in found.items():
