@@ -109,13 +109,18 @@ def default(key: Key, of_tables: bool) -> str:
         return "see below"
 
 
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with a formula."""
+    return text if text.split(" ", 2)[1:2] == ["="] else text[0].upper() + text[1:]
+
+
 def meaning(key: Key, value: Any) -> str:
     """The choices and the help of a key."""
     choices = key.options.get("choices", ())
     parts = [
         f"With `kind` {', '.join(code(json.dumps(kind)) for kind in key.kinds)}." if key.kinds else "",
         f"One of {', '.join(code(json.dumps(choice)) for choice in choices)}." if choices else "",
-        f"{key.help[0].upper()}{key.help[1:]}." if key.help else "",
+        f"{_sentence(key.help)}." if key.help else "",
     ]
     return " ".join(filter(None, parts)).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
