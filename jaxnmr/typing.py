@@ -38,6 +38,10 @@ class Quantity:
         leave: new values from ``(values, freed)``, arrays of the shape of ``value``, when elements are freed where what is
             calculated has no slope by symmetry; ``None`` where there are no such places.
         doc: one line for people.
+
+    Example:
+        >>> jn.Quantity(value=np.array(1.0), unit="Hz", lower=0.0).unit
+        'Hz'
     """
 
     value: Array

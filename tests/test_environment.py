@@ -73,7 +73,9 @@ def test_constraints_name_versions_and_no_address(python):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_what_builds_the_site_is_pinned_beside_the_versions_that_are_tested(python):
     lines = (ROOT / "constraints" / f"docs-{python}.txt").read_text(encoding="utf-8").splitlines()
-    site = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line[0] != "#")}
+    site = {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line[0] != "#")
+    }
     assert site.keys() & pins(python).keys() == set()
     for requirement in map(Requirement, PROJECT["optional-dependencies"]["docs"]):
         assert requirement.specifier.contains(site[canonicalize_name(requirement.name)]), requirement

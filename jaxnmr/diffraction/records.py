@@ -72,6 +72,11 @@ class Instrument:
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
         optics: what else a file says is in the beam, for reports.
         name: where it came from.
+
+    Example:
+        >>> synchrotron = jn.Instrument(wavelengths=(0.4139,), geometry="debye-scherrer", polarization=0.99)
+        >>> synchrotron.replace(zero=0.01).zero
+        0.01
     """
 
     radiation: Literal["xray", "neutron"] = "xray"

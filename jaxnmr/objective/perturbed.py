@@ -27,6 +27,10 @@ def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameter
 
     Raises:
         ParameterError: what is no key, fewer copies than one, or a negative deviation.
+
+    Example:
+        >>> jn.perturb(params, jax.random.key(0), n=4, sigma=0.1).flat.shape[0]
+        4
     """
     require_key(key, "perturb")
     require_copies(n, sigma, "sigma")

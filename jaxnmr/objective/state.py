@@ -63,6 +63,13 @@ class State(Struct):
             unit: ``(sites, 3, 3)`` in the frame of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field
             gradients in atomic units, NaN for elements a model was not trained on. Empty when the objective has no source.
         provisions: what ``provided`` holds.
+
+    Example:
+        >>> state = objective.state(params.values)
+        >>> state.crystal.labels
+        ('Si1', 'O1')
+        >>> float(state.values["xrd/size"][0])
+        0.1
     """
 
     crystals: dict[str, Crystal]

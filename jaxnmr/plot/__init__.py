@@ -4,6 +4,10 @@ Every function takes a :class:`~jaxnmr.refinement.result.RefinementResult`, retu
 nothing by itself; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are those of Okabe and Ito, which people
 with any colour vision tell apart, and no information is carried by colour alone. Pictures of learned tensors are in
 :mod:`jaxnmr.plot.models`.
+
+Example:
+    >>> figure = jn.plot.spectrum(spectrum)
+    >>> figure.savefig("27Al.png")
 """
 
 from . import density, models, screening, series, solving

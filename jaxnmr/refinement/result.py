@@ -80,6 +80,13 @@ class RefinementResult:
         weighted: true when a term has a weight other than 1, which makes the covariance conditional on it.
         warnings: sentences the reader should see (non-positive displacements, bounds reached ...).
         components: factors by which stated uncertainties were multiplied; only of refinements that estimated them.
+
+    Example:
+        >>> fit = jn.refine(objective, params.set("xrd/scale", 28.0), throw=False)
+        >>> fit.converged, fit.n_observations
+        (True, 801)
+        >>> fit.esds["xrd/scale"].shape
+        (1,)
     """
 
     status: str

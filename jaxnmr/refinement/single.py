@@ -59,6 +59,13 @@ def refine(
         ParameterError: nothing is free, parameters of another objective, or an unknown kind of weights.
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
+
+    Example:
+        >>> fit = jn.refine(objective, params.set("xrd/scale", 25.0))
+        >>> fit.status
+        'converged'
+        >>> round(fit.parameters["xrd/scale[quartz]"], 2)
+        np.float64(30.0)
     """
     if not 0.0 <= correlation_threshold <= 1.0:
         raise ParameterError(f"correlation_threshold is {correlation_threshold:g}; expected a number from 0 to 1")

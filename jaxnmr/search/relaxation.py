@@ -106,6 +106,11 @@ def relax(
         ParameterError: arguments that make no sense.
         PrecisionError: single precision.
         ConventionError: a crystal that the model cannot describe: an element, partial occupancy, atoms on top of each other.
+
+    Example:
+        >>> relaxed = jn.relax(quartz, "bks")
+        >>> relaxed.converged
+        True
     """
     require_kind(crystal, Crystal, "the crystal to relax", "of jn.read_crystal(path)")
     if isinstance(model, str | Path):

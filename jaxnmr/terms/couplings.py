@@ -86,6 +86,10 @@ class CouplingLaw:
     Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi 10.1039/C7CP06486A; S. Cadars, D. H. Brouwer & B. F.
     Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated for such a law. Fit the numbers to calculations on
     compounds like yours, ``CouplingCalibration.fit(f, couplings)``, and let sigma contain the scatter that is left.
+
+    Example:
+        >>> jn.CouplingLaw(offset_hz=-5.0, slope_hz=-25.0).form
+        'cosine'
     """
 
     offset_hz: float

@@ -65,6 +65,10 @@ class EchoTerm(Term):
         draws: simulations in a box; ``mean_of`` for the curve that is shown; ``seed`` of all of them.
         name: prefix of the parameters.
         source: what was measured, for reports.
+
+    Example:
+        >>> echo = jn.read_echo("echos_r.txt", "echos_i.txt")  # doctest: +SKIP
+        >>> term = jn.EchoTerm(echo, jn.nmr.echo.challenge(), noise=1e-4, start={"alpha": 0.1})  # doctest: +SKIP
     """
 
     observed: Array

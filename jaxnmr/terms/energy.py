@@ -57,6 +57,9 @@ class EnergyTerm(Term):
         displacement: what measured places differ from a minimum by for other reasons, Å; ``None`` for what the model says.
         quantity: what the source provides.
         name: for reports.
+
+    Example:
+        >>> held = jn.Objective(xrd + jn.EnergyTerm(), crystal=quartz, models=jn.EnergyModel.load("chgnet-r2scan"))  # doctest: +SKIP
     """
 
     phase: str | None = static()

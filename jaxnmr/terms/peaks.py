@@ -45,6 +45,11 @@ class PeakListTerm(SiteTerm):
         assignment: the peak of every site as it was given; empty where it is to be found.
         counts: sites that every peak must hold; ``None`` if at least one.
         The others are those of `SiteTerm`.
+
+    Example:
+        >>> silica = jn.ShiftReference.published("nmrcryspy/29Si", core_ppm=838.0)
+        >>> jn.PeakListTerm("29Si", [-107.4], sigma=0.2, sigma_model="model", reference=silica, name="si").name
+        'si'
     """
 
     shifts: Array

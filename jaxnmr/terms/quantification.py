@@ -36,6 +36,11 @@ class Particles:
         mu: linear absorption coefficient in 1/cm; or
         mass_attenuation: in cm²/g, times the density of the crystal. Without either the photoelectric absorption of the
             atoms, which f'' tells.
+
+    Example:
+        >>> grains = {"corundum": jn.Particles(diameter_um=1.0), "quartz": jn.Particles(diameter_um=5.0)}
+        >>> jn.Quantification("corundum", 0.2, particles=grains).standard
+        'corundum'
     """
 
     diameter_um: float
@@ -61,6 +66,10 @@ class Quantification:
         standard: phase that was weighed in; empty for none.
         weight_fraction: of the standard in the specimen, between 0 and 1.
         particles: grains of every phase by name, for the correction of microabsorption; empty for none.
+
+    Example:
+        >>> jn.Quantification("corundum", weight_fraction=0.2).weight_fraction
+        0.2
     """
 
     standard: str = ""

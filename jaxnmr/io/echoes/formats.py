@@ -36,6 +36,12 @@ def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
     Raises:
         ParseError: text that is no number, lines of different lengths, an archive without curves; names the line.
         DataError, ShapeError: numbers that are not finite, parts of different sizes.
+
+    Example:
+        >>> curve = jn.nmr.echo.Echo([0.5, 0.48 + 0.01j, 0.45 + 0.02j], time=[0.0, 0.4, 0.8])
+        >>> path = jn.write_echo(curve, "echo.csv")
+        >>> jn.read_echo(path).curves.shape
+        (1, 3)
     """
     path = Path(path)
     if imaginary is not None:
@@ -70,6 +76,11 @@ def write_echo(echo: Echo, path: str | Path, imaginary: str | Path | None = None
 
     Raises:
         DataError: several curves, or one without times, for a file of columns; or a file that cannot be written.
+
+    Example:
+        >>> curve = jn.nmr.echo.Echo([0.5, 0.48 + 0.01j, 0.45 + 0.02j], time=[0.0, 0.4, 0.8])
+        >>> jn.write_echo(curve, "echo.npz").name
+        'echo.npz'
     """
     require_path(path, "write_echo(echo, path)")
     path = Path(path)

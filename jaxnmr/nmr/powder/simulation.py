@@ -444,6 +444,12 @@ class SpectrumStatic(_Simulation):
             baseline under its strong lines, which this reproduces.
         chunk: sites in flight at once; memory grows with it. Chosen by the kind of device when not given.
         device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
+
+    Example:
+        >>> static = jn.SpectrumStatic("29Si", b0_tesla=9.4)
+        >>> powder_pattern = static.simulate([jn.Site(isotope="29Si", zeta_ppm=50.0, eta=0.2, gaussian_hz=100.0)])
+        >>> powder_pattern.isotope
+        '29Si'
     """
 
 
@@ -458,6 +464,12 @@ class SpectrumMAS(_Simulation):
         sidebands: how many are calculated (points per rotor period); ``"auto"`` takes what the tensors need.
 
     The other attributes are those of `SpectrumStatic`.
+
+    Example:
+        >>> fast = jn.SpectrumMAS("27Al", b0_tesla=11.7, mas_hz=float("inf"))
+        >>> line = fast.simulate([site])
+        >>> line.isotope, bool(line.ppm[line.values.real.argmax()] < 60.0)
+        ('27Al', True)
     """
 
     mas_hz: float = np.inf

@@ -94,6 +94,9 @@ def screen(
             writes, ``make`` that cannot be sent to workers, no worker that could do it.
         JaxnmrError: no space on the disk, or the scheduler is gone; what was finished before is kept.
         PrecisionError: single precision.
+
+    Example:
+        >>> result = jn.screen("candidates/", make, folder="out/screen")  # doctest: +SKIP
     """
     if jax.numpy.zeros(1).dtype != np.float64:
         raise PrecisionError("screening needs double precision: call jaxnmr.enable_x64() before anything else")

@@ -77,6 +77,10 @@ def refine_series(
         ConventionError: no data, two of the same name, an abscissa that is not finite or of another length, a folder that holds
             another series or at which another process works.
         PrecisionError: single precision.
+
+    Example:
+        >>> result = jn.refine_series(patterns, make, at=[300, 400, 500], abscissa="T", unit="K", folder="out/heating")  # doctest: +SKIP
+        >>> values, esds = result.column("cell[a]")  # doctest: +SKIP
     """
     if jax.numpy.zeros(1).dtype != np.float64:
         raise PrecisionError("a series needs double precision: call jaxnmr.enable_x64() before anything else")
