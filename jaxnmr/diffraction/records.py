@@ -228,6 +228,13 @@ class Pattern(Struct):
         name: where it came from.
         instrument: what the file says about the diffractometer, or ``None``.
         notes: sentences about how the data were read that the reader of a result must know.
+
+    Example:
+        >>> measured = jn.Pattern.create(x=[10.0, 10.1, 10.2, 10.3], y=[52.0, 61.0, 57.0, 50.0])
+        >>> measured.sigma.round(2)
+        array([7.21, 7.81, 7.55, 7.07])
+        >>> measured.excluding((10.15, 10.25)).included()
+        array([ True,  True, False,  True])
     """
 
     x: Float[Array, " points"]

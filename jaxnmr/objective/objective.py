@@ -71,6 +71,12 @@ class Objective(Struct):
         losses: of each term, ``None`` for least squares.
         sources: what calculates learned tensors and the like, with the plans of their phases.
         marked: which terms count as their residuals say, once `jaxnmr.refine` knows these.
+
+    Example:
+        >>> objective.residuals(params).shape
+        (801,)
+        >>> bool(objective(params) > 0.0)
+        True
     """
 
     crystals: dict[str, Crystal]

@@ -126,6 +126,12 @@ class CouplingTerm(Term):
         labels: the two ends of every coupling, for people.
         phase: name of the crystal.
         name: prefix of the parameters.
+
+    Example:
+        >>> redor = jn.CouplingTerm.dipolar(quartz, ("29Si", "17O"), [("Si1", "O1")], [790.0], sigma=20.0, name="redor")
+        >>> known = jn.Objective(redor, crystal=quartz)
+        >>> float(known.parameters()["redor/slope"])
+        1.0
     """
 
     atoms: Array

@@ -67,6 +67,11 @@ class PatternTerm(Term):
         pattern: what was measured.
         name: prefix of the histogram's parameters.
         quantification: what is known of the mixture besides.
+
+    Example:
+        >>> xrd = jn.PatternTerm(jn.PowderDiffraction(tube), pattern, name="xrd")
+        >>> "xrd/scale" in jn.Objective(xrd, crystal=quartz).parameters().values
+        True
     """
 
     pattern: Pattern

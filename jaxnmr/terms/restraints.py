@@ -51,6 +51,12 @@ class Restraint(Term):
         kind: what is restrained.
         phase: name of the crystal.
         name: for reports.
+
+    Example:
+        >>> bond = jn.Restraint.bond(quartz, ("Si1", "O1"), 1.62, sigma=0.01)
+        >>> known = jn.Objective(bond, crystal=quartz)
+        >>> known.residuals(known.parameters()).round(1)
+        Array([-1.5], dtype=float64)
     """
 
     atoms: Array
