@@ -1,4 +1,4 @@
-# Targets: make demo | test | lint | types | bench | clean | help.  Needs Python 3.11, 3.12 or 3.13.
+# Targets: make demo | test | lint | types | docs | bench | clean | help.  Needs Python 3.11, 3.12 or 3.13.
 # Another interpreter: make demo PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
@@ -9,13 +9,14 @@ BENCH  ?=
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test selection lint types bench clean help
+.PHONY: demo test selection lint types docs bench clean help
 
 help:
 	@echo "make demo    refine quartz against a powder pattern and NMR data together; says where the pictures are"
 	@echo "make test    run the tests (JAXNMR_DATA=/path/to/data adds those on measured patterns)"
 	@echo "make lint    check style with ruff"
 	@echo "make types   check types with mypy"
+	@echo "make docs    build the documentation site into $(OUT)/site; warnings are errors"
 	@echo "make bench   run the benchmarks on the device jax finds (best on an idle machine; BENCH=--quick to see that they run)"
 	@echo "make clean   remove $(OUT)/, caches and build products (not $(VENV))"
 	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)  BENCH=$(BENCH)"
@@ -41,6 +42,11 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# MkDocs advertises its successors on every run.
+docs: $(VENV)/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(OUT)/site
+	@echo "The site is in $(OUT)/site: open $(OUT)/site/index.html"
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_device.py --out $(OUT)/bench $(BENCH)
 	$(BIN)/python benchmarks/bench_import.py --out $(OUT)/bench $(BENCH)
@@ -63,4 +69,8 @@ $(STAMP): pyproject.toml tools/install.py $(wildcard constraints/*.txt)
 	@command -v $(PYTHON) >/dev/null || \
 	{ echo "no $(PYTHON) here: jaxnmr needs Python 3.11, 3.12 or 3.13; make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@$(PYTHON) tools/install.py $(VENV)
+	@touch $@
+
+$(VENV)/.docs-installed: $(STAMP) $(wildcard constraints/docs-*.txt)
+	@$(BIN)/python tools/install.py $(VENV) docs
 	@touch $@

@@ -37,6 +37,9 @@ def enable_cache(folder: str | Path | None = None) -> Path:
 
     Raises:
         ConventionError: the given folder cannot be created.
+
+    Example:
+        >>> jn.enable_cache("programs")  # doctest: +SKIP
     """
     named = folder or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     folder = Path(named or default_cache())

@@ -25,6 +25,13 @@ def static(*, note: bool = False, **kwargs: Any) -> Any:
         note: the field is descriptive only (a name, a file, a starting value) and affects no calculation.
             :func:`compiled` functions do not see it, so that objects differing only in notes share compiled programs.
         kwargs: as for ``dataclasses.field``.
+
+    Example:
+        >>> class Data(jn.Struct):
+        ...     values: jax.Array
+        ...     file: str = jn.static(note=True, default="")
+        >>> len(jax.tree.leaves(Data(values=jnp.zeros(3), file="a.txt")))
+        1
     """
     return dataclasses.field(metadata={"static": True, "note": note}, **kwargs)
 
@@ -50,6 +57,16 @@ class Struct:
     A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when users
     construct the object, never when JAX rebuilds it. ``class Base(Struct, pytree=False)`` is neither a dataclass nor a
     pytree; only its subclasses are.
+
+    Example:
+        >>> class Line(jn.Struct):
+        ...     slope: jax.Array
+        ...     name: str = jn.static()
+        >>> line = Line(slope=jnp.array(2.0), name="J")
+        >>> jax.tree.leaves(line)
+        [Array(2., dtype=float64, weak_type=True)]
+        >>> line.replace(name="D").name
+        'D'
     """
 
     _leaves: ClassVar[tuple[str, ...]]

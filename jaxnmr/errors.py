@@ -1,4 +1,12 @@
-"""Typed errors of jaxnmr: each message says what was wrong, where, and how to fix it."""
+"""Typed errors of jaxnmr: each message says what was wrong, where, and how to fix it.
+
+Example:
+    >>> try:
+    ...     jn.read_crystal("missing.cif")
+    ... except jn.errors.ParseError as error:
+    ...     print(error.reason)
+    no such file
+"""
 
 from os import PathLike
 from pathlib import Path

@@ -1,4 +1,12 @@
-"""Derivative checks for user-defined terms: ``jaxnmr.testing.assert_gradients(my_term, state)``."""
+"""Derivative checks for user-defined terms: ``jaxnmr.testing.assert_gradients(my_term, state)``.
+
+Example:
+    >>> @jn.term("volume", sigma=2.0)
+    ... def volume(state):
+    ...     return state.crystal.volume() - 113.0
+    >>> known = jn.Objective(volume, crystal=quartz)
+    >>> jn.testing.assert_gradients(volume, known.state(known.parameters().values))
+"""
 
 from __future__ import annotations
 

@@ -38,6 +38,10 @@ class Quantity:
         leave: function ``(values, freed)`` of arrays shaped like ``value``, returning new values for freed elements at
             points where the calculated values have zero slope by symmetry; ``None`` if there are no such points.
         doc: one-line description.
+
+    Example:
+        >>> jn.Quantity(value=np.array(1.0), unit="Hz", lower=0.0).unit
+        'Hz'
     """
 
     value: Array

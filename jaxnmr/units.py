@@ -1,6 +1,10 @@
 """Physical constants and unit conversions, each with its source.
 
 Everything here is a plain number: kernels carry no unit objects.
+
+Example:
+    >>> round(jn.units.b_to_u(0.8), 5)
+    0.01013
 """
 
 import math

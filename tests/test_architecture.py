@@ -221,7 +221,7 @@ def test_no_file_has_grown_beyond_what_one_can_read_at_once():
 def test_the_documents_name_files_that_exist():
     named = {
         (document.name, file)
-        for document in (*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+        for document in (*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
         for file in re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", document.read_text(encoding="utf-8"))
         if file.endswith(".py") or (PACKAGE / file.split("/")[0]).is_dir() or file.startswith("jaxnmr/")
     }

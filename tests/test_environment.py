@@ -64,9 +64,21 @@ def test_the_extra_for_gpus_has_the_bounds_of_jax_and_is_not_pinned():
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_name_versions_and_no_address(python):
-    lines = FILES[python].read_text(encoding="utf-8").splitlines()
+    site = ROOT / "constraints" / f"docs-{python}.txt"
+    lines = [line for path in (FILES[python], site) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line for line in lines if not re.fullmatch(r"#.*|[a-z0-9-]+==[0-9][0-9a-z.+!]*", line)] == []
     assert not [line for line in lines if "://" in line]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_builds_the_site_is_pinned_beside_the_versions_that_are_tested(python):
+    lines = (ROOT / "constraints" / f"docs-{python}.txt").read_text(encoding="utf-8").splitlines()
+    site = {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line[0] != "#")
+    }
+    assert site.keys() & pins(python).keys() == set()
+    for requirement in map(Requirement, PROJECT["optional-dependencies"]["docs"]):
+        assert requirement.specifier.contains(site[canonicalize_name(requirement.name)]), requirement
 
 
 def test_pinned_versions_are_all_that_this_python_needs_and_nothing_else():

@@ -1,4 +1,4 @@
-"""Make the virtual environment of the Makefile: ``python tools/install.py .venv``.
+"""Make the virtual environment of the Makefile: ``python tools/install.py .venv``; what builds the site: ``... .venv docs``.
 
 Installs jaxnmr in editable mode with the pinned versions of this Python (``constraints/``). Standard library only, and no
 syntax newer than Python 3.6, so that an interpreter that is too old is told so in a sentence.
@@ -55,16 +55,19 @@ def remedy(log, constraints):
     return lines
 
 
-def main(folder):
+def main(folder, extras=EXTRAS):
     problem = refusal(sys.version_info)
     if problem:
         return problem
-    constraints = os.path.join("constraints", "python-{}.{}.txt".format(*sys.version_info[:2]))
+    pinned = ["python-{}.{}.txt", "docs-{}.{}.txt"] if extras == "docs" else ["python-{}.{}.txt"]
+    pinned = [os.path.join("constraints", name.format(*sys.version_info[:2])) for name in pinned]
+    constraints = pinned[-1]
     binaries = os.path.join(folder, "Scripts" if os.name == "nt" else "bin")
     python, log = os.path.join(binaries, "python"), os.path.join(folder, "install.log")
     with open(os.path.join(ROOT, constraints), encoding="utf-8") as file:
         count = sum("==" in line for line in file)
-    print(f"Installing {count} packages ({constraints}) into {folder}: 1.4 GB, about a minute ...", flush=True)
+    size = "60 MB" if extras == "docs" else "1.4 GB, about a minute"
+    print(f"Installing {count} packages ({constraints}) into {folder}: {size} ...", flush=True)
     began = time.time()
     if not os.path.exists(python) and subprocess.call([sys.executable, "-m", "venv", folder]):
         return (
@@ -92,7 +95,8 @@ def main(folder):
     ]
     # Python's own warnings are about pip's and setuptools' code, and nothing that a reader could act on
     quiet = dict(os.environ, PYTHONWARNINGS="ignore")
-    for what in (["--upgrade", "pip"], ["-c", os.path.join(ROOT, constraints), "-e", f"{ROOT}[{EXTRAS}]"]):
+    held = [word for name in pinned for word in ("-c", os.path.join(ROOT, name))]
+    for what in (["--upgrade", "pip"], [*held, "-e", f"{ROOT}[{extras}]"]):
         if subprocess.call(pip + what, env=quiet):
             with open(log, encoding="utf-8", errors="replace") as file:
                 return "\n  ".join([*remedy(file.read(), constraints), f"everything pip said is in {log}"])
@@ -101,4 +105,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else __doc__)
+    sys.exit(main(*sys.argv[1:]) if len(sys.argv) in (2, 3) else __doc__)

@@ -1,4 +1,10 @@
-"""Crystals: cell and metric, space groups, site symmetry, displacement, distances and angles."""
+"""Crystals: cell and metric, space groups, site symmetry, displacement, distances and angles.
+
+Example:
+    >>> pairs = jn.crystal.plan_pairs(quartz, [("Si1", "O1")])
+    >>> jn.crystal.distances(quartz, pairs).round(3)
+    array([1.605])
+"""
 
 from .bonds import (
     AnglePlan,

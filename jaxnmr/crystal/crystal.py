@@ -40,6 +40,14 @@ class Crystal(Struct):
         labels: per site, a unique name.
         anisotropic: per site, whether the anisotropic displacement applies.
         name: name of the phase.
+
+    Example:
+        >>> quartz.elements
+        ('Si', 'O')
+        >>> round(float(quartz.volume()), 2)
+        113.13
+        >>> quartz.group.number
+        154
     """
 
     cell: Float[Array, "6"]

@@ -34,6 +34,11 @@ class Background:
         peaks, humps: additional broad peaks and diffuse humps.
         measured: an additional pattern of the background alone; ``measured_scale`` multiplies its intensities.
         chosen: whether terms or points were derived from the data, for reports.
+
+    Example:
+        >>> glass = jn.Background.chebyshev(4).with_peak(position=22.0, fwhm=7.0)
+        >>> glass.kind, glass.terms, len(glass.peaks)
+        ('chebyshev', 4, 1)
     """
 
     kind: Literal["chebyshev", "interpolate", "points"] = "chebyshev"

@@ -51,6 +51,11 @@ class PowderDiffraction:
         axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
         cutoff: tails are followed until they fall to this fraction of the peak height.
         device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the type of device; by default the one JAX computes on.
+
+    Example:
+        >>> simulated = jn.PowderDiffraction(tube).simulate(quartz, (20, 60, 0.05), values={"scale": 30.0, "size": 0.1})
+        >>> round(float(simulated.x[simulated.y.argmax()]), 2)
+        26.65
     """
 
     instrument: Instrument | None = None

@@ -72,6 +72,11 @@ class Instrument:
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
         optics: other optical elements in the beam according to the file, for reports.
         name: its origin, for example a file name.
+
+    Example:
+        >>> synchrotron = jn.Instrument(wavelengths=(0.4139,), geometry="debye-scherrer", polarization=0.99)
+        >>> synchrotron.replace(zero=0.01).zero
+        0.01
     """
 
     radiation: Literal["xray", "neutron"] = "xray"
@@ -223,6 +228,13 @@ class Pattern(Struct):
         name: its origin, for example a file name.
         instrument: information on the diffractometer from the file, or ``None``.
         notes: sentences on how the data were read that readers of a result must know.
+
+    Example:
+        >>> measured = jn.Pattern.create(x=[10.0, 10.1, 10.2, 10.3], y=[52.0, 61.0, 57.0, 50.0])
+        >>> measured.sigma.round(2)
+        array([7.21, 7.81, 7.55, 7.07])
+        >>> measured.excluding((10.15, 10.25)).included()
+        array([ True,  True, False,  True])
     """
 
     x: Float[Array, " points"]

@@ -128,6 +128,11 @@ def build_graph(
 
     Raises:
         ConventionError: coinciding atoms, or an element that is not in the table.
+
+    Example:
+        >>> graph = jn.build_graph(quartz, cutoff=2.0)
+        >>> int(graph.n_node[0]), int(graph.n_edge[0])
+        (9, 24)
     """
     cell = crystal.expand()
     vectors = np.asarray(cell.lattice, dtype=float)

@@ -23,6 +23,11 @@ class Spectrum(Struct):
         larmor_hz: frequency of 0 ppm, positive: ``ppm = 1e6 * frequency_hz / larmor_hz``.
         isotope: such as ``"29Si"``; empty if unknown.
         name: its origin, for example a file name.
+
+    Example:
+        >>> line = jn.Spectrum.create(frequency_hz=[-200.0, -100.0, 0.0, 100.0], values=[0.0, 1.0, 3.0, 1.0], larmor_hz=100e6, isotope="13C")
+        >>> line.ppm
+        array([-2., -1.,  0.,  1.])
     """
 
     frequency_hz: Float[Array, " points"]

@@ -30,6 +30,14 @@ class ShiftReference(Struct):
     Attributes:
         reference_ppm: the shift at zero shielding, approximately the shielding of the reference compound.
         slope: -1 by definition; regressions of computed shieldings on measured shifts give -0.9 to -1.1.
+
+    Example:
+        >>> reference = jn.ShiftReference(337.3, slope=-1.0)
+        >>> round(float(reference.shift(445.0)), 2)
+        -107.7
+        >>> fitted = jn.ShiftReference.fit([440.0, 445.0, 450.0], [-103.0, -107.5, -112.0])
+        >>> round(float(fitted.slope), 2)
+        -0.9
     """
 
     reference_ppm: Values
@@ -140,6 +148,10 @@ class CouplingCalibration(Struct):
     Attributes:
         offset_hz: Hz.
         slope: 1 for exact calculations.
+
+    Example:
+        >>> round(float(jn.CouplingCalibration(offset_hz=3.8, slope=1.42).coupling(-10.0)), 2)
+        -10.4
     """
 
     offset_hz: Values

@@ -84,6 +84,10 @@ class Site:
         like: label of the site whose shift, tensors and couplings this one shares, overriding the values given here;
             for example for the satellites of a site with an amplitude and widths of their own.
         label: shown in reports; parameters are named after it.
+
+    Example:
+        >>> jn.Site(isotope="27Al", shift_ppm=60.0, cq_hz=3e6, eta_q=0.3, gaussian_hz=200.0, label="Al1").cq_hz
+        3000000.0
     """
 
     isotope: str

@@ -71,6 +71,12 @@ class Objective(Struct):
         losses: loss of each term, ``None`` for least squares.
         sources: sources of learned tensors and other quantities, with the plans for their phases.
         marked: which terms `jaxnmr.refine` weights by their own residuals; see `jaxnmr.Term.by_residuals`.
+
+    Example:
+        >>> objective.residuals(params).shape
+        (801,)
+        >>> bool(objective(params) > 0.0)
+        True
     """
 
     crystals: dict[str, Crystal]

@@ -33,6 +33,13 @@ class Parameters(Struct):
     Attributes:
         flat: ``(values,)`` physical values, in the order of ``spec.labels``.
         spec: names, free flags, bounds and ties.
+
+    Example:
+        >>> moved = params.set("cell[a]", 4.92).free("cell", "xyz").fix("xyz[O1.z]")
+        >>> moved["cell[a]"]
+        np.float64(4.92)
+        >>> moved.n_free - params.n_free
+        5
     """
 
     flat: Array

@@ -27,6 +27,10 @@ def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameter
 
     Raises:
         ParameterError: the key is invalid, ``n`` is below 1, or ``sigma`` is negative.
+
+    Example:
+        >>> jn.perturb(params, jax.random.key(0), n=4, sigma=0.1).flat.shape[0]
+        4
     """
     require_key(key, "perturb")
     require_copies(n, sigma, "sigma")

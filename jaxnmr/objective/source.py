@@ -36,7 +36,12 @@ class EnergyError(NamedTuple):
 
 
 class Source(Struct, pytree=False):
-    """Base class of calculators of quantities of a crystal: `jaxnmr.TensorModel`, and functions via :func:`source`."""
+    """Base class of calculators of quantities of a crystal: `jaxnmr.TensorModel`, and functions via :func:`source`.
+
+    Example:
+        >>> issubclass(jn.TensorModel, jn.Source)
+        True
+    """
 
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
@@ -274,6 +279,18 @@ def source(name: str = "") -> Callable[[Callable[[Crystal], Any]], FunctionSourc
 
     Raises:
         ParameterError: no name or no function is given.
+
+    Example:
+        >>> pair = jn.crystal.plan_pairs(quartz, [("Si1", "O1")])
+        >>> @jn.source("springs")
+        ... def springs(crystal):
+        ...     return 10.0 * jnp.sum((jn.crystal.distances(crystal, pair) - 1.6) ** 2)
+        >>> @jn.term("stable", sigma=0.05)
+        ... def stable(state):
+        ...     return state.of("springs")
+        >>> held = jn.Objective(stable, crystal=quartz, models=springs)
+        >>> held.residuals(held.parameters()).shape
+        (1,)
     """
     if not isinstance(name, str) or not name:
         given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)

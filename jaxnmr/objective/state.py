@@ -64,6 +64,13 @@ class State(Struct):
             gradients in atomic units, NaN for elements a model was not trained on. Empty if the objective has no
             source.
         provisions: description of the contents of ``provided``.
+
+    Example:
+        >>> state = objective.state(params.values)
+        >>> state.crystal.labels
+        ('Si1', 'O1')
+        >>> float(state.values["xrd/size"][0])
+        0.1
     """
 
     crystals: dict[str, Crystal]

@@ -48,6 +48,17 @@ class Term(Struct, pytree=False):
 
     Attributes:
         name: prefix of the parameters, and name in reports.
+
+    Example:
+        >>> class Volume(jn.Term):
+        ...     measured: float
+        ...     name: str = jn.static(default="volume")
+        ...
+        ...     def residuals(self, state):
+        ...         return jnp.atleast_1d((state.crystal.volume() - self.measured) / 2.0)
+        >>> known = jn.Objective(Volume(measured=113.0), crystal=quartz)
+        >>> known.residuals(known.parameters()).round(3)
+        Array([0.066], dtype=float64)
     """
 
     name: str
@@ -390,6 +401,14 @@ def term(name: str = "", *, sigma: float = 1.0) -> Callable[[Callable[[State], A
 
     Raises:
         ParameterError: no name, no positive number, or no function is given.
+
+    Example:
+        >>> @jn.term("volume", sigma=2.0)
+        ... def volume(state):
+        ...     return state.crystal.volume() - 113.0
+        >>> known = jn.Objective(volume, crystal=quartz)
+        >>> known.residuals(known.parameters()).round(3)
+        Array([0.066], dtype=float64)
     """
     if not isinstance(name, str) or not name:
         given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)

@@ -3,6 +3,10 @@
 Every function takes a :class:`~jaxnmr.refinement.result.RefinementResult` and returns a matplotlib ``Figure`` without
 showing it; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are the colour-blind-safe palette of Okabe and
 Ito, and no information is carried by colour alone. Figures of learned tensors are in :mod:`jaxnmr.plot.models`.
+
+Example:
+    >>> figure = jn.plot.spectrum(spectrum)
+    >>> figure.savefig("27Al.png")
 """
 
 from . import density, dynamics, models, screening, series, solving

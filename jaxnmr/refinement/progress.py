@@ -25,7 +25,13 @@ def describe(info: StepInfo) -> str:
 
 @checked
 def progress(*, log: str | Path | None = None) -> Callable[[StepInfo], None]:
-    """Make a callback that prints one line per step to stderr and, if requested, appends JSON lines to a file."""
+    """Make a callback that prints one line per step to stderr and, if requested, appends JSON lines to a file.
+
+    Example:
+        >>> fit = jn.refine(objective, params.set("xrd/scale", 29.0), callback=jn.progress(log="steps.jsonl"))
+        >>> Path("steps.jsonl").exists()
+        True
+    """
     from rich.console import Console
 
     console = Console(file=sys.stderr, highlight=False, soft_wrap=True)

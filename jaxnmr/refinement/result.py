@@ -80,6 +80,13 @@ class RefinementResult:
         weighted: whether a term has a weight other than 1, which makes the covariance conditional on it.
         warnings: warnings for the reader (non-positive displacements, bounds reached ...).
         components: factors applied to stated uncertainties; only if the refinement estimated them.
+
+    Example:
+        >>> fit = jn.refine(objective, params.set("xrd/scale", 28.0), throw=False)
+        >>> fit.converged, fit.n_observations
+        (True, 801)
+        >>> fit.esds["xrd/scale"].shape
+        (1,)
     """
 
     status: str

@@ -59,6 +59,13 @@ def refine(
         ParameterError: nothing is free, the parameters belong to another objective, or the kind of weights is unknown.
         DataError: there are fewer observations than parameters, or residuals are not finite at the start.
         ConvergenceError: no minimum was reached; the result is the ``result`` attribute of the error.
+
+    Example:
+        >>> fit = jn.refine(objective, params.set("xrd/scale", 25.0))
+        >>> fit.status
+        'converged'
+        >>> round(fit.parameters["xrd/scale[quartz]"], 2)
+        np.float64(30.0)
     """
     if not 0.0 <= correlation_threshold <= 1.0:
         raise ParameterError(f"correlation_threshold is {correlation_threshold:g}; expected a number from 0 to 1")

@@ -66,6 +66,10 @@ class LevenbergMarquardt:
         tolerance: converged when the full Gauss-Newton step would be shorter than this many standard
             uncertainties, all parameters together.
         initial_damping: damping of the first step, relative to the unit-length columns.
+
+    Example:
+        >>> jn.LevenbergMarquardt(max_steps=100).tolerance
+        0.01
     """
 
     max_steps: int = 50
@@ -88,6 +92,10 @@ class GaussNewton:
     """Gauss-Newton steps computed by ``jaxopt.GaussNewton``, damped only after a refused step.
 
     Attributes: as for :class:`LevenbergMarquardt`.
+
+    Example:
+        >>> jn.GaussNewton(max_steps=20).max_steps
+        20
     """
 
     max_steps: int = 50

@@ -21,6 +21,11 @@ class Stage:
         fix: names or patterns to fix again.
         name: name for reports.
         max_steps: maximum number of steps in this stage; the solver's limit by default.
+
+    Example:
+        >>> stages = [jn.Stage(("xrd/scale", "xrd/background")), jn.Stage("cell", name="cell"), jn.Stage(("xyz", "u_iso"), max_steps=20)]
+        >>> stages[1].free
+        ('cell',)
     """
 
     free: tuple[str, ...] = ()

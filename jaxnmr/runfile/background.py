@@ -41,9 +41,9 @@ def _points(table: Table, name: str, default: Any = REQUIRED) -> tuple[Any, ...]
 class BroadPeakSpec(Spec):
     """One of the ``peaks``."""
 
-    position: float = required(Table.number, "22.0", "2θ in degrees")
-    fwhm: float = required(Table.positive, "6.0", "full width at half maximum in degrees")
-    height: float | None = key(Table.number, None, "150.0", "counts; estimated when left out")
+    position: float = required(Table.number, "22.0", "2θ in degrees", unit="degrees 2θ")
+    fwhm: float = required(Table.positive, "6.0", "full width at half maximum in degrees", unit="degrees 2θ")
+    height: float | None = key(Table.number, None, "150.0", "counts; estimated when left out", unit="counts")
     mixing: float = key(Table.number, 0.0, help="0: Gaussian, 1: Lorentzian")
 
 
@@ -51,9 +51,9 @@ class BroadPeakSpec(Spec):
 class HumpSpec(Spec):
     """One of the ``humps``."""
 
-    radius: float = required(Table.positive, "1.62", "distance of atoms in Å")
-    u: float = key(Table.number, 0.05, help="mean squared deviation of the distance, Å²")
-    amplitude: float | None = key(Table.number, None, "80.0", "counts; estimated when left out")
+    radius: float = required(Table.positive, "1.62", "distance of atoms in Å", unit="Å")
+    u: float = key(Table.number, 0.05, help="mean squared deviation of the distance, Å²", unit="Å²")
+    amplitude: float | None = key(Table.number, None, "80.0", "counts; estimated when left out", unit="counts")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,8 @@ class PairSpec(Spec):
         help='the shortest distance of two sites, in the order of nuclei; "N1 3_655" picks an image. For J also three, '
         '["Si1", "O3", "Si2 2_655"], where several linkages join two sites',
     )  # fmt: skip
-    hz: float = required(Table.number, "905.0")
-    sigma: float | None = key(Table.positive, None, "10.0")
+    hz: float = required(Table.number, "905.0", unit="Hz")
+    sigma: float | None = key(Table.positive, None, "10.0", unit="Hz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +121,7 @@ class CouplingsSpec(Spec):
     sigma: float | None = key(
         Table.positive, None, "20.0", shown=True,
         help="Hz, of every pair that has none of its own; for J of the measurement and of the law",
+        unit="Hz",
     )  # fmt: skip
     pairs: tuple[PairSpec, ...] = required(
         parts, '[{ atoms = ["C1", "N1"], hz = 905.0 }, { atoms = ["C2", "N1"], hz = 190.0, sigma = 10.0 }]', of=PairSpec

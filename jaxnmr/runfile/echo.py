@@ -43,9 +43,9 @@ class EnsembleSpec(Spec):
     axes: tuple[float, ...] = key(
         Table.numbers, (0.0, 1.0, 0.0), "[0.0, 1.0, 0.0]", "by which x, y and z components couple, times alpha", count=3
     )
-    nu0: float = key(Table.positive, 10.0, help="centre of the line, MHz")
+    nu0: float = key(Table.positive, 10.0, help="centre of the line, MHz", unit="MHz")
     line: str = key(Table.text, "lorentzian", choices=get_args(Shape))
-    cutoff: float = key(Table.positive, 0.25, help="frequencies lie within ± this about nu0, MHz")
+    cutoff: float = key(Table.positive, 0.25, help="frequencies lie within ± this about nu0, MHz", unit="MHz")
     grid: int = key(Table.integer, 0, help="draw from so many equally spaced frequencies; 0: from all")
     polarisation: float = key(Table.positive, 0.5, help="<I_z> at the start")
 
@@ -80,7 +80,9 @@ def _parts(table: Table, name: str, default: Any = REQUIRED) -> tuple[EchoPulse 
 class SequenceSpec(Spec):
     """The table ``[sequence]``."""
 
-    dt: float = key(Table.positive, 2.0, help="length of a step in units of 1/(2π MHz), 0.159 µs", shown=True)
+    dt: float = key(
+        Table.positive, 2.0, help="length of a step in units of 1/(2π MHz), 0.159 µs", shown=True, unit="1/(2π MHz)"
+    )
     parts: tuple[EchoPulse | Delay, ...] | None = key(
         _parts, None, '["pulse 90 x", "delay 157", "pulse 180 y", "delay 314"]',
         help="steps; a third number of a pulse is its length; wait is a delay that is not recorded", shown=True,
@@ -106,13 +108,13 @@ def _range(table: Table, name: str, default: Any = REQUIRED) -> Range | None:
 class EchoParametersSpec(Spec):
     """The table ``[parameters]``: numbers, or ranges ``[low, high]`` to draw from."""
 
-    alpha: Range | None = key(_range, None, "[0.0, 0.2]", "strength of the coupling, MHz", shown=True)
-    xi: Range | None = key(_range, None, "[0.0, 20.0]", "its length, lattice constants")
+    alpha: Range | None = key(_range, None, "[0.0, 0.2]", "strength of the coupling, MHz", shown=True, unit="MHz")
+    xi: Range | None = key(_range, None, "[0.0, 20.0]", "its length, lattice constants", unit="lattice constants")
     p: Range | None = key(_range, None, "[2.0, 4.0]", "its exponent")
     d: Range | None = key(_range, None, "[3.0, 6.0]", "Γ = 10^-d, or:")
-    gamma: Range | None = key(_range, None, "1e-4", "Γ of the jump operator √Γ I_z, units of 2π MHz")
+    gamma: Range | None = key(_range, None, "1e-4", "Γ of the jump operator √Γ I_z, units of 2π MHz", unit="2π MHz")
     gamma_1: Range | None = key(_range, None, "0.0", "1/T1")
-    width: Range | None = key(_range, None, "0.05", "full width of the line at half maximum, MHz")
+    width: Range | None = key(_range, None, "0.05", "full width of the line at half maximum, MHz", unit="MHz")
 
     def check(self, table: Table) -> None:
         if self.d is not None and self.gamma is not None:

@@ -28,13 +28,15 @@ _USUAL = ("alpha", "xi", "p", "gamma")
 class EchoStartSpec(Spec):
     """``start = { ... }``."""
 
-    alpha: float | None = key(Table.number, None, "0.1", "strength of the coupling, MHz")
-    xi: float | None = key(Table.positive, None, "10.0", "its length, lattice constants")
+    alpha: float | None = key(Table.number, None, "0.1", "strength of the coupling, MHz", unit="MHz")
+    xi: float | None = key(Table.positive, None, "10.0", "its length, lattice constants", unit="lattice constants")
     p: float | None = key(Table.number, None, "3.0", "its exponent")
     d: float | None = key(Table.number, None, "4.0", "Γ = 10^-d, or:")
-    gamma: float | None = key(Table.number, None, "1e-4", "Γ of the jump operator √Γ I_z, units of 2π MHz")
+    gamma: float | None = key(
+        Table.number, None, "1e-4", "Γ of the jump operator √Γ I_z, units of 2π MHz", unit="2π MHz"
+    )
     gamma_1: float | None = key(Table.number, None, "0.0", "1/T1")
-    width: float | None = key(Table.positive, None, "0.05", "full width of the line at half maximum, MHz")
+    width: float | None = key(Table.positive, None, "0.05", "full width of the line at half maximum, MHz", unit="MHz")
 
     def check(self, table: Table) -> None:
         if self.d is not None and self.gamma is not None:

@@ -56,6 +56,7 @@ class EnergySpec(Spec):
         None,
         "0.01",
         "what measured places differ from a minimum by for other reasons, thermal motion first, Å",
+        unit="Å",
     )
     weight: float = weight_key()
     robust: Loss | None = robust_key()

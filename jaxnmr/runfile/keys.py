@@ -36,6 +36,7 @@ class Key:
     name: str | None
     kinds: tuple[str, ...]
     shown: bool
+    unit: str
     options: dict[str, Any]
 
 
@@ -48,6 +49,7 @@ def key(
     name: str | None = None,
     kinds: tuple[str, ...] = (),
     shown: bool = False,
+    unit: str = "",
     **options: Any,
 ) -> Any:
     """Make the field of a Spec for one key of a table.
@@ -63,8 +65,9 @@ def key(
         kinds: values of the table's key ``kind`` that allow this key, by default all. A table of another kind yields a
             Spec without the field.
         shown: whether the manual shows it as part of the example rather than commented out.
+        unit: of the value, where neither the name of the key (``shift_ppm``) nor its help gives it.
     """
-    metadata = {"key": Key(read, default, example, help, name, kinds, shown, options)}
+    metadata = {"key": Key(read, default, example, help, name, kinds, shown, unit, options)}
     if kinds:
         return field(init=False, repr=False, metadata=metadata)
     return field(metadata=metadata) if default is REQUIRED else field(default=default, metadata=metadata)

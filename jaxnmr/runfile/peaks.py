@@ -77,7 +77,10 @@ class PeaksSpec(Spec):
     robust: Loss | None = robust_key()
     shifts_ppm: tuple[float, ...] = required(_shifts, "[-107.4]")
     sigma: tuple[float, ...] = required(
-        _sigma, "0.5", "ppm, one for all or one per peak: where a site of the peak may be"
+        _sigma,
+        "0.5",
+        "ppm, one for all or one per peak: where a site of the peak may be",
+        unit="ppm",
     )
     counts: tuple[int, ...] | None = key(
         _counts, None, "[1]", "how many sites each peak holds, at least one when left out"
@@ -93,11 +96,13 @@ class PeaksSpec(Spec):
         model_spread, None, '"model"', shown=True,
         help='that of predictions in ppm, one for all or one per site; "model": its own; without it they count as '
         "exact",
+        unit="ppm",
     )  # fmt: skip
     sigma_common: Spread = key(
         common_spread, None, "1.5",
         help="ppm, by how much predictions of all sites may be off together; the model's own with sigma_model = \"model\"; "
         "costs nothing where the reference is refined",
+        unit="ppm",
     )  # fmt: skip
     reference: Reference = reference_key()
 

@@ -16,8 +16,10 @@ class ParticlesSpec(Spec):
     """Particles of a phase."""
 
     diameter_um: float = required(Table.positive, "5.0", "of the grains, not of the crystallites, in µm")
-    mu: float | None = key(Table.number, None, "142.0", "linear absorption coefficient, 1/cm; else from f″ (X-rays)")
-    mass_attenuation: float | None = key(Table.number, None, "63.7", "or this, cm²/g")
+    mu: float | None = key(
+        Table.number, None, "142.0", "linear absorption coefficient, 1/cm; else from f″ (X-rays)", unit="1/cm"
+    )
+    mass_attenuation: float | None = key(Table.number, None, "63.7", "or this, cm²/g", unit="cm²/g")
 
     @property
     def made(self) -> Particles:

@@ -36,10 +36,15 @@ class AtomSpec(Spec):
     type: str = required(Table.text, '"Ca"')
     xyz: tuple[float, ...] = required(Table.numbers, "[0.3333, 0.6667, 0.0]", count=3)
     occupancy: float = key(Table.number, 1.0)
-    u_iso: float | None = key(Table.number, None, "0.01")
-    b_iso: float | None = key(Table.number, None, "0.8", "instead of u_iso")
+    u_iso: float | None = key(Table.number, None, "0.01", unit="Å²")
+    b_iso: float | None = key(Table.number, None, "0.8", "instead of u_iso", unit="Å²")
     u_aniso: tuple[float, ...] | None = key(
-        Table.numbers, None, "[0.01, 0.01, 0.01, 0.0, 0.0, 0.0]", "U11, U22, U33, U12, U13, U23", count=6
+        Table.numbers,
+        None,
+        "[0.01, 0.01, 0.01, 0.0, 0.0, 0.0]",
+        "U11, U22, U33, U12, U13, U23",
+        count=6,
+        unit="Å²",
     )
 
     def check(self, table: Table) -> None:
@@ -61,7 +66,7 @@ def by_number(table: Table, name: str, default: Any = REQUIRED) -> int:
 class StructureSpec(Spec):
     """A structure given in the run file."""
 
-    cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6)
+    cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6, unit="Å and degrees")
     sites: tuple[AtomSpec, ...] = required(
         parts, '[{ label = "Ca1", type = "Ca", xyz = [0.3333, 0.6667, 0.0], u_iso = 0.01 }]', of=AtomSpec
     )
@@ -144,7 +149,12 @@ class InstrumentSpec(Spec):
     radiation: str | None = key(Table.text, None, '"xray"', choices=("xray", "neutron"))
     geometry: str | None = key(Table.text, None, '"bragg-brentano"', choices=("bragg-brentano", "debye-scherrer"))
     wavelengths: tuple[float, ...] | None = key(
-        either(list, _wavelengths, _one_wavelength), None, "[1.5405, 1.5443]", "or one number", name="wavelength"
+        either(list, _wavelengths, _one_wavelength),
+        None,
+        "[1.5405, 1.5443]",
+        "or one number",
+        name="wavelength",
+        unit="Å",
     )
     ratio: float | None = key(Table.number, None, "0.5", "intensity of the second wavelength")
     radius_mm: float | None = key(Table.number, None, "200.0")
@@ -157,14 +167,18 @@ class InstrumentSpec(Spec):
         help="automatic: opens with the angle, the irradiated length is constant; calculated peaks are multiplied by sin θ",
     )  # fmt: skip
     zero: float | None = key(
-        Table.number, None, "0.0", "this and the following are starting values, refinable as xrd/zero, xrd/U ..."
+        Table.number,
+        None,
+        "0.0",
+        "this and the following are starting values, refinable as xrd/zero, xrd/U ...",
+        unit="degrees",
     )
-    U: float | None = key(Table.number, None, "2.0")
-    V: float | None = key(Table.number, None, "-2.0")
-    W: float | None = key(Table.number, None, "5.0")
-    X: float | None = key(Table.number, None, "0.0")
-    Y: float | None = key(Table.number, None, "0.0")
-    Z: float | None = key(Table.number, None, "0.0")
+    U: float | None = key(Table.number, None, "2.0", unit="centidegree²")
+    V: float | None = key(Table.number, None, "-2.0", unit="centidegree²")
+    W: float | None = key(Table.number, None, "5.0", unit="centidegree²")
+    X: float | None = key(Table.number, None, "0.0", unit="centidegree")
+    Y: float | None = key(Table.number, None, "0.0", unit="centidegree")
+    Z: float | None = key(Table.number, None, "0.0", unit="centidegree")
     shl: float | None = key(Table.number, None, "0.002", "axial divergence (S + H)/L")
     axial_ratio: float | None = key(Table.number, None, "1.0", "S/H")
     mu_r: float | None = key(Table.number, None, "0.0", "absorption of a capillary: xrd/absorption")
@@ -184,7 +198,10 @@ class PlotSpec(Spec):
     """``plot = { ... }``."""
 
     zoom: tuple[float, float] | str | None = key(
-        either(str, _zoom_word, _zoom_range), "auto", help='or "none", or a range of degrees'
+        either(str, _zoom_word, _zoom_range),
+        "auto",
+        help='or "none", or a range of degrees',
+        unit="degrees 2θ",
     )
     scale: str = key(Table.text, "linear", choices=("linear", "sqrt"))
 
@@ -224,6 +241,7 @@ class HistogramSpec(Spec):
     range: tuple[float, float, float] | None = key(
         Table.numbers, None, "[10, 120, 0.02]", count=3,
         help="instead of a file: first, last and step in degrees, for simulations",
+        unit="degrees 2θ",
     )  # fmt: skip
     format: str | None = key(Table.text, None, '"gsas"', "when the content does not tell")
     bank: int | None = key(
@@ -234,8 +252,10 @@ class HistogramSpec(Spec):
         help="instrument file; the keys below, from radiation to mu_r, replace what it says",
     )  # fmt: skip
     own_instrument: InstrumentSpec = required(flat, of=InstrumentSpec)
-    limits: tuple[float, float] | None = key(Table.numbers, None, "[15.0, 130.0]", count=2, shown=True)
-    excluded: tuple[tuple[float, float], ...] = key(Table.ranges, (), "[[14.0, 18.0]]")
+    limits: tuple[float, float] | None = key(
+        Table.numbers, None, "[15.0, 130.0]", count=2, shown=True, unit="degrees 2θ"
+    )
+    excluded: tuple[tuple[float, float], ...] = key(Table.ranges, (), "[[14.0, 18.0]]", unit="degrees 2θ")
     background: dict[str, Any] = required(
         record, '{ kind = "chebyshev", terms = 9 }', of=BackgroundSpec,
         help="a polynomial, a curve through knots, or one through points; peaks, humps and a measured file are added to it",

@@ -176,7 +176,7 @@ class ProcessingSpec(Spec):
 class PlotSpec(Spec):
     """``plot = { ... }``."""
 
-    zoom: tuple[float, float] | None = key(Table.numbers, None, "[80, 40]", count=2)
+    zoom: tuple[float, float] | None = key(Table.numbers, None, "[80, 40]", count=2, unit="ppm")
 
 
 @dataclass(frozen=True, kw_only=True)

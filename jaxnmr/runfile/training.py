@@ -85,7 +85,7 @@ class NetworkSpec(Spec):
     irreps: str | None = key(Table.text, None, '"0e+2e"', "of the prediction; without 1e a symmetric tensor")
     hidden: str | None = key(Table.text, None, '"16x0e+16x1o+8x1e+8x2e"', shown=True)
     layers: int | None = key(Table.integer, None, "2", minimum=1, shown=True)
-    cutoff: float | None = key(Table.positive, None, "5.0", "Å", shown=True)
+    cutoff: float | None = key(Table.positive, None, "5.0", "Å", shown=True, unit="Å")
     lmax: int | None = key(Table.integer, None, "2")
     radial: int | None = key(Table.integer, None, "8", minimum=1)
     radial_hidden: tuple[int, ...] | None = key(_widths, None, "[32]")

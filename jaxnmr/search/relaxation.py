@@ -106,6 +106,11 @@ def relax(
         ParameterError: an argument is invalid.
         PrecisionError: single precision.
         ConventionError: the model cannot describe the crystal: unsupported element, partial occupancy, overlapping atoms.
+
+    Example:
+        >>> relaxed = jn.relax(quartz, "bks")
+        >>> relaxed.converged
+        True
     """
     require_kind(crystal, Crystal, "the crystal to relax", "of jn.read_crystal(path)")
     if isinstance(model, str | Path):

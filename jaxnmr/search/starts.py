@@ -183,6 +183,10 @@ def refine_starts(
         ParameterError: there are no starts, starts belong to different models, or nothing is free.
         PrecisionError: single precision.
         ConvergenceError: no start converged; the outcome is the ``result`` attribute of the error.
+
+    Example:
+        >>> starts = jn.displaced(objective, params.free("xyz"), jax.random.key(0), n=20, distance=0.05)
+        >>> print(jn.refine_starts(objective, starts))  # doctest: +SKIP
     """
     began = time.perf_counter()
     starts = _listed(starts)
@@ -312,6 +316,11 @@ def displaced(objective: Objective, params: Parameters, key, *, n: int, distance
 
     Raises:
         ParameterError: symmetry fixes all coordinates, there is less than one copy, or the distance is not positive.
+
+    Example:
+        >>> starts = jn.displaced(objective, params.free("xyz"), jax.random.key(0), n=3, distance=0.05)
+        >>> starts.flat.shape[0]
+        3
     """
     require_key(key, "displaced")
     if n < 1 or not 0 < distance < float("inf"):

@@ -87,6 +87,10 @@ class CouplingLaw:
     angles; S. Cadars, D. H. Brouwer & B. F. Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated
     for such a law. Fit the numbers to calculations on similar compounds, ``CouplingCalibration.fit(f, couplings)``, and
     include the remaining scatter in sigma.
+
+    Example:
+        >>> jn.CouplingLaw(offset_hz=-5.0, slope_hz=-25.0).form
+        'cosine'
     """
 
     offset_hz: float
@@ -123,6 +127,12 @@ class CouplingTerm(Term):
         labels: names of the two ends of every coupling.
         phase: name of the crystal.
         name: prefix of the parameters.
+
+    Example:
+        >>> redor = jn.CouplingTerm.dipolar(quartz, ("29Si", "17O"), [("Si1", "O1")], [790.0], sigma=20.0, name="redor")
+        >>> known = jn.Objective(redor, crystal=quartz)
+        >>> float(known.parameters()["redor/slope"])
+        1.0
     """
 
     atoms: Array

@@ -65,6 +65,10 @@ class EchoTerm(Term):
         draws: number of simulations in a box; ``mean_of`` for the displayed mean curve; ``seed`` of all simulations.
         name: prefix of the parameters.
         source: name of the data, for reports.
+
+    Example:
+        >>> echo = jn.read_echo("echos_r.txt", "echos_i.txt")  # doctest: +SKIP
+        >>> term = jn.EchoTerm(echo, jn.nmr.echo.challenge(), noise=1e-4, start={"alpha": 0.1})  # doctest: +SKIP
     """
 
     observed: Array

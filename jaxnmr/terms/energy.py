@@ -58,6 +58,9 @@ class EnergyTerm(Term):
         displacement: distance of measured positions from a minimum for other reasons, Å; ``None`` to use the model's own.
         quantity: name of the energy that the source provides.
         name: name for reports.
+
+    Example:
+        >>> held = jn.Objective(xrd + jn.EnergyTerm(), crystal=quartz, models=jn.EnergyModel.load("chgnet-r2scan"))  # doctest: +SKIP
     """
 
     phase: str | None = static()

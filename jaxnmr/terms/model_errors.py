@@ -38,6 +38,10 @@ class ModelErrors(SiteTerm):
         errors: local names of its error parameters.
         hz_per_au: C_Q of a field gradient of one atomic unit.
         All other attributes are those of `SiteTerm`.
+
+    Example:
+        >>> nmr = jn.PredictedSpectrumTerm(mas, data, reference=silica, errors=True)  # doctest: +SKIP
+        >>> objective = jn.Objective(nmr + jn.ModelErrors(nmr), crystal=quartz, models=model)  # doctest: +SKIP
     """
 
     of: str = static()

@@ -67,6 +67,11 @@ class PatternTerm(Term):
         pattern: measured pattern.
         name: prefix of the histogram's parameters.
         quantification: additional information on the mixture.
+
+    Example:
+        >>> xrd = jn.PatternTerm(jn.PowderDiffraction(tube), pattern, name="xrd")
+        >>> "xrd/scale" in jn.Objective(xrd, crystal=quartz).parameters().values
+        True
     """
 
     pattern: Pattern

@@ -45,6 +45,11 @@ class PeakListTerm(SiteTerm):
         assignment: peak of every site, if given; empty if it is to be found.
         counts: number of sites per peak; ``None`` for at least one.
         All other attributes are those of `SiteTerm`.
+
+    Example:
+        >>> silica = jn.ShiftReference.published("nmrcryspy/29Si", core_ppm=838.0)
+        >>> jn.PeakListTerm("29Si", [-107.4], sigma=0.2, sigma_model="model", reference=silica, name="si").name
+        'si'
     """
 
     shifts: Array

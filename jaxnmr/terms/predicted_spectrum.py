@@ -65,6 +65,11 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         anisotropic: whether an anisotropy of the shielding is observable: not if spinning averages it out.
         errors: whether errors of predictions are parameters.
         All other attributes are those of `MeasuredSpectrum` and `SiteTerm`.
+
+    Example:
+        >>> silica = jn.ShiftReference(-94.9)
+        >>> term = jn.PredictedSpectrumTerm(jn.SpectrumMAS("29Si", b0_tesla=9.4), data, reference=silica, name="si")  # doctest: +SKIP
+        >>> jn.Objective(term, crystal=quartz, models=jn.TensorModel.load("silica-29si"))  # doctest: +SKIP
     """
 
     given: dict[str, Array] | None

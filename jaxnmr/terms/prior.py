@@ -27,6 +27,11 @@ class Prior(Term):
         target, sigma: expected value and standard uncertainty, in the parameter's unit.
         pattern: name or pattern of the parameters.
         name: name for reports.
+
+    Example:
+        >>> known = jn.Objective(jn.Prior("u_iso[O1]", 0.012, 0.002), crystal=quartz)
+        >>> known.residuals(known.parameters()).round(3)
+        Array([1.], dtype=float64)
     """
 
     target: Array

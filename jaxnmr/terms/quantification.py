@@ -36,6 +36,11 @@ class Particles:
         mu: linear absorption coefficient in 1/cm.
         mass_attenuation: mass attenuation coefficient in cm²/g, as an alternative to ``mu``. Without either, the
             photoelectric absorption of the atoms is calculated from f''.
+
+    Example:
+        >>> grains = {"corundum": jn.Particles(diameter_um=1.0), "quartz": jn.Particles(diameter_um=5.0)}
+        >>> jn.Quantification("corundum", 0.2, particles=grains).standard
+        'corundum'
     """
 
     diameter_um: float
@@ -61,6 +66,10 @@ class Quantification:
         standard: phase added as an internal standard; empty for none.
         weight_fraction: weight fraction of the standard in the specimen, between 0 and 1.
         particles: grains of every phase by name, for the microabsorption correction; empty for none.
+
+    Example:
+        >>> jn.Quantification("corundum", weight_fraction=0.2).weight_fraction
+        0.2
     """
 
     standard: str = ""

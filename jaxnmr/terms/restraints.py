@@ -50,6 +50,12 @@ class Restraint(Term):
         kind: kind of restraint.
         phase: name of the crystal.
         name: name for reports.
+
+    Example:
+        >>> bond = jn.Restraint.bond(quartz, ("Si1", "O1"), 1.62, sigma=0.01)
+        >>> known = jn.Objective(bond, crystal=quartz)
+        >>> known.residuals(known.parameters()).round(1)
+        Array([-1.5], dtype=float64)
     """
 
     atoms: Array

@@ -61,6 +61,12 @@ class SpectrumTerm(PlannedSpectrum):
         template, frames: site properties that are not refined, and the axes of the quadrupolar tensors.
         moving: pairs ``(name, site)`` of the parameters by which the spectrum is differentiated.
         All other attributes are those of `PlannedSpectrum`.
+
+    Example:
+        >>> start = jn.Site(isotope="27Al", shift_ppm=59.0, cq_hz=2.9e6, eta_q=0.3, gaussian_hz=250.0, label="Al1")
+        >>> al = jn.SpectrumTerm(mas, spectrum, [start], name="al", sigma=1e-3)
+        >>> float(jn.Objective(al).parameters()["al/cq[Al1]"])
+        2900000.0
     """
 
     template: Sites

@@ -68,6 +68,10 @@ class TensorTerm(SiteTerm):
         hz_per_au: C_Q of a field gradient of one atomic unit.
         quantity, kind: measured quantity and its form.
         All other attributes are those of `SiteTerm`.
+
+    Example:
+        >>> jn.TensorTerm("17O", [[5.19e6, 0.19]], quantity="efg", kind="cq_eta", sigma=[3e4, 0.02], slope=0.952, name="o").name
+        'o'
     """
 
     observed: Array

@@ -37,6 +37,12 @@ def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
         ParseError: text that is not a number, lines of different lengths, or an archive without curves; states the
             line.
         DataError, ShapeError: numbers that are not finite, or parts of different sizes.
+
+    Example:
+        >>> curve = jn.nmr.echo.Echo([0.5, 0.48 + 0.01j, 0.45 + 0.02j], time=[0.0, 0.4, 0.8])
+        >>> path = jn.write_echo(curve, "echo.csv")
+        >>> jn.read_echo(path).curves.shape
+        (1, 3)
     """
     path = Path(path)
     if imaginary is not None:
@@ -71,6 +77,11 @@ def write_echo(echo: Echo, path: str | Path, imaginary: str | Path | None = None
 
     Raises:
         DataError: several curves, or one without times, for a file of columns; or a file that cannot be written.
+
+    Example:
+        >>> curve = jn.nmr.echo.Echo([0.5, 0.48 + 0.01j, 0.45 + 0.02j], time=[0.0, 0.4, 0.8])
+        >>> jn.write_echo(curve, "echo.npz").name
+        'echo.npz'
     """
     require_path(path, "write_echo(echo, path)")
     path = Path(path)

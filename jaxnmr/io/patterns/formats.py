@@ -133,6 +133,10 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
         ConventionError: another extension.
         DataError: arrays that do not form a pattern, or a file that cannot be written.
         ShapeError: arrays of different lengths.
+
+    Example:
+        >>> jn.write_pattern(([10.0, 10.1, 10.2], [52.0, 61.0, 57.0]), "short.xy").name
+        'short.xy'
     """
     require_path(path, "write_pattern(pattern, path)")
     if not isinstance(pattern, Pattern):

@@ -39,6 +39,9 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
 
     Source: Larson & Von Dreele (2004), GSAS, Los Alamos report LAUR 86-748, instrument parameter file and CW
     profile functions 1 to 4.
+
+    Example:
+        >>> jn.read_instrument("INST_XRY.PRM").wavelengths  # doctest: +SKIP
     """
     text = decode(path, read_bytes(path), "instrument parameters")
     lines = split_lines(text)

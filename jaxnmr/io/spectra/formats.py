@@ -104,6 +104,12 @@ def write_spectrum(spectrum: Spectrum | Fid, path: str | Path, *, format: str | 
     Raises:
         ConventionError: another extension or format, or a record that it cannot store.
         DataError: the file cannot be written.
+
+    Example:
+        >>> jn.write_spectrum(spectrum, "al.csv").name
+        'al.csv'
+        >>> jn.read_spectrum("al.csv", larmor_hz=spectrum.larmor_hz, isotope="27Al").isotope
+        '27Al'
     """
     require_path(path, "write_spectrum(spectrum, path)")
     require_kind(spectrum, (Spectrum, Fid), "the spectrum of write_spectrum(spectrum, path)")

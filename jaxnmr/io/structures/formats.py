@@ -42,6 +42,11 @@ def read_crystal(
     Raises:
         ParseError: a file that cannot be read, or one with several structures and none selected.
         SymmetryError, ConventionError, ShapeError: an inconsistent structure.
+
+    Example:
+        >>> jn.write_crystal(quartz, "quartz.cif")
+        >>> jn.read_crystal("quartz.cif").labels
+        ('Si1', 'O1')
     """
     path = Path(path)
     choice = block if block is not None else phase
@@ -125,6 +130,11 @@ def write_crystal(
     Raises:
         ShapeError: uncertainties of the wrong length.
         ParseError: the file cannot be written.
+
+    Example:
+        >>> jn.write_crystal({"quartz": quartz}, "phases.cif", bonds=True)
+        >>> "_geom_bond_distance" in Path("phases.cif").read_text()
+        True
     """
     require_path(path, "write_crystal(crystal, path)")
     for of in crystal.values() if isinstance(crystal, Mapping) else (crystal,):

@@ -85,6 +85,12 @@ class TensorModel(Source):
         config: the architecture.
         card: origin and quality.
         members: number of members of an ensemble; ``None`` for a single network, whose parameters have no member axis.
+
+    Example:
+        >>> model = jn.TensorModel.load("silica-efg")
+        >>> model.card.name
+        'silica-efg'
+        >>> print(model.predict(quartz))  # doctest: +SKIP
     """
 
     weights: dict[str, Any]

@@ -447,6 +447,12 @@ class SpectrumStatic(_Simulation):
             baseline under its strong lines, which this reproduces.
         chunk: number of sites calculated at once; memory grows with it. Chosen by type of device if not given.
         device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the type of device; by default the one JAX computes on.
+
+    Example:
+        >>> static = jn.SpectrumStatic("29Si", b0_tesla=9.4)
+        >>> powder_pattern = static.simulate([jn.Site(isotope="29Si", zeta_ppm=50.0, eta=0.2, gaussian_hz=100.0)])
+        >>> powder_pattern.isotope
+        '29Si'
     """
 
 
@@ -461,6 +467,12 @@ class SpectrumMAS(_Simulation):
         sidebands: number calculated (points per rotor period); ``"auto"`` uses as many as the tensors need.
 
     The other attributes are those of `SpectrumStatic`.
+
+    Example:
+        >>> fast = jn.SpectrumMAS("27Al", b0_tesla=11.7, mas_hz=float("inf"))
+        >>> line = fast.simulate([site])
+        >>> line.isotope, bool(line.ppm[line.values.real.argmax()] < 60.0)
+        ('27Al', True)
     """
 
     mas_hz: float = np.inf

@@ -95,6 +95,9 @@ def screen(
             do the work.
         JaxnmrError: the disk is full, or the scheduler is gone; finished candidates are kept.
         PrecisionError: single precision.
+
+    Example:
+        >>> result = jn.screen("candidates/", make, folder="out/screen")  # doctest: +SKIP
     """
     if jax.numpy.zeros(1).dtype != np.float64:
         raise PrecisionError("screening needs double precision: call jaxnmr.enable_x64() before anything else")

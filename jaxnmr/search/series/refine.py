@@ -79,6 +79,10 @@ def refine_series(
         ConventionError: there are no data, or two sets with the same name; ``at`` is not finite or has another length;
             the folder holds another series or is used by another process.
         PrecisionError: single precision.
+
+    Example:
+        >>> result = jn.refine_series(patterns, make, at=[300, 400, 500], abscissa="T", unit="K", folder="out/heating")  # doctest: +SKIP
+        >>> values, esds = result.column("cell[a]")  # doctest: +SKIP
     """
     if jax.numpy.zeros(1).dtype != np.float64:
         raise PrecisionError("a series needs double precision: call jaxnmr.enable_x64() before anything else")
