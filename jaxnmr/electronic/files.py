@@ -67,11 +67,11 @@ def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
         config = HamiltonianConfig.from_dict(_tuples(description["architecture"]))
     except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
         raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
-    arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
-    weights = nested(arrays, "weights")
+    held = {name: jnp.asarray(array) for name, array in arrays.items()}
+    weights = nested(held, "weights")
     shapes = lambda of: {name: np.shape(leaf) for name, leaf in flat(of, "").items()}
     require_shapes(path, shapes(weights), shapes(shapes_of(config)))
-    parts = (nested(arrays, name) for name in ("scales", "shifts", "environments"))
+    parts = (nested(held, name) for name in ("scales", "shifts", "environments"))
     return config, card, weights, *parts
 
 

@@ -71,11 +71,11 @@ class Frames:
                 about = json.loads(str(held["about"]))
                 elements = tuple(about.pop("elements"))
                 cells, xyz = held["cell"].astype(float), held["xyz"].astype(float)
-                labels = [held[name].astype(float) for name in ("energy", "forces", "stress")]
+                energies, forces, stresses = (held[name].astype(float) for name in ("energy", "forces", "stress"))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise ParseError(path, None, f"is no trajectory with labels: {type(error).__name__} {error}") from error
         lattices = np.array([np.asarray(lattice(cell)) for cell in cells])
-        return cls(elements, lattices, xyz @ lattices, *labels, about)
+        return cls(elements, lattices, xyz @ lattices, energies, forces, stresses, about)
 
 
 @dataclass(frozen=True, eq=False)

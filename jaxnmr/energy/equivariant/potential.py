@@ -60,7 +60,7 @@ class NetworkPotential(Struct):
         ]
         reference = np.broadcast_to(np.asarray(reference, dtype=np.float64), (len(config.species),))
         return cls(
-            weights=jax.tree.unflatten(structure, weights), scale=np.float32(scale), reference=reference, environments={},
+            weights=jax.tree.unflatten(structure, weights), scale=np.asarray(scale, dtype=np.float32), reference=reference, environments={},
             config=config, about="{}",
         )  # fmt: skip
 
@@ -122,15 +122,15 @@ class NetworkPotential(Struct):
         """Energy of every atom of a graph, eV (traceable); what single atoms have means something in their sum alone."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         cast = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(dtype), tree)
-        found = Network(self.config).apply(cast(self.weights), graph)[ENERGY][:, 0]  # type: ignore[index]
-        return cast(self.scale) * found + cast(self.reference)[jnp.asarray(graph.nodes["species"])]
+        said: Any = Network(self.config).apply(cast(self.weights), graph)
+        return cast(self.scale) * said[ENERGY][:, 0] + cast(self.reference)[jnp.asarray(graph.nodes["species"])]
 
     def scalars(self, graph: jraph.GraphsTuple) -> Float[Array, "nodes features"]:
         """The invariant features of every atom of a graph that the last layer reads (traceable)."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         weights = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(dtype), self.weights)
-        _, kept = Network(self.config).apply(weights, graph, mutable=["intermediates"])
-        return kept["intermediates"]["scalars"][0]
+        said: Any = Network(self.config).apply(weights, graph, mutable=["intermediates"])
+        return said[1]["intermediates"]["scalars"][0]
 
     def novelty(self, crystal: Crystal, plan: NetworkPlan) -> Float[Array, " sites"]:
         """How unlike those of the training the surroundings of every site are (traceable).
