@@ -15,7 +15,8 @@ from ...crystal.cell import lattice
 from ...errors import DataError, ParseError, ShapeError
 from ...graph import batch_graphs, bucket, structure_graph
 
-_GROWTH = 1.15
+# sizes of a step; fewer of them cost more padding and less compilation
+_GROWTH = 1.3
 
 
 @dataclass(frozen=True, eq=False)
