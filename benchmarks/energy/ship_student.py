@@ -50,6 +50,7 @@ def main() -> None:
         "licence": "BSD-3-Clause as the package; the labels are those of the teacher, whose notice is in energy/chgnet/weights/LICENSE",
         "elements": list(SPECIES),
         "composition": "SiO2",
+        "domain": "crystals of SiO2 with silicon among four; see the scores for what forces of glasses and melts are worth",
         "frames": {split: {"trajectories": len(of), "frames": sum(map(len, of))} for split, of in parts.items()},
         "temperatures_k": [float(min(temperatures)), float(max(temperatures))],
         "densities_g_cm3": [round(float(np.percentile(densities, q)), 3) for q in (1, 99)],

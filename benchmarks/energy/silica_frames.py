@@ -2,10 +2,12 @@
 
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py FOLDER [--quick]
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py FOLDER --near
+    JAXNMR_DATA=... python benchmarks/energy/silica_frames.py OTHER --rest --by student.safetensors
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py OTHER --by student.safetensors --glasses FOLDER
 
 Motion is that of the pair potential `chik` (Langevin, fixed cells), which costs a hundredth of what the labels cost: it only has to
-visit the places. The second way adds crystals near rest, and the third goes where a student goes that was trained on these, crystals and glasses of FOLDER at 100 to
+visit the places. The second way adds crystals near rest, the third those where a student has
+them at rest, and the fourth goes where a student goes that was trained on these, crystals and glasses of FOLDER at 100 to
 1500 K, so that it learns what it got wrong. Every trajectory is a file ``FOLDER/frames/NAME.npz`` of its own, made from a seed of its own, so that a second
 call goes on where the first stopped, and belongs to the training, the validation or the test as a whole.
 """
@@ -26,8 +28,9 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
-from silica_structures import Cell, cell_of, frameworks, minerals  # noqa: E402
+from silica_structures import Cell, cell_of, frameworks, mineral, minerals, supercell  # noqa: E402
 
+import jaxnmr as jn  # noqa: E402
 from jaxnmr._struct import compiled  # noqa: E402
 from jaxnmr.crystal import lattice  # noqa: E402
 from jaxnmr.energy import EnergyModel  # noqa: E402
@@ -40,6 +43,7 @@ SKIN, BLOCK = 0.9, 10
 # eV per atom, of the sum over charges: places are wanted, not energies
 ACCURACY = 1e-3
 TEMPERATURES = (300, 500, 800, 1000, 1200)
+REST = ("quartz", "cristobalite", "coesite")
 OWN_TEMPERATURES = (100, 600, 1200, 300, 900)
 DENSITIES = (2.0, 2.1, 2.2, 2.2, 2.3, 2.4, 2.2, 2.6)
 
@@ -103,6 +107,26 @@ def near_jobs() -> list[Job]:
                 Job(f"near-{cell.name}-{m}", cell, split, "near", frames=12 if k < 7 else 8, strain=0.008, most=0.06)
             )
     return found
+
+
+def rest_of(name: str, by: str) -> tuple[Cell, np.ndarray, np.ndarray]:
+    """From the measured structure of a mineral to where a student has its minimum, and on to both sides, hardly shaken.
+
+    A soft framework has its minimum where small forces balance: only labels there tell a student that it is somewhere else.
+    """
+    measured = mineral(name)
+    relaxed = jn.relax(measured, by, cell="free").crystal
+    generator = np.random.default_rng(zlib.crc32(f"rest-{name}".encode()))
+    lattices, places = [], []
+    for share in np.linspace(-0.5, 1.5, 24):
+        both = [(np.asarray(getattr(c, part)) for c in (measured, relaxed)) for part in ("cell", "xyz")]
+        cell, xyz = ((1 - share) * a + share * b for a, b in both)
+        cell = supercell(measured.replace(cell=cell, xyz=xyz))
+        vectors = _strained(cell.lattice, generator, 0.003)
+        moved = generator.normal(0.0, generator.uniform(0.0, 0.02), cell.fractional.shape)
+        lattices.append(vectors)
+        places.append(cell.fractional + moved @ np.linalg.inv(vectors))
+    return cell, np.array(lattices), np.array(places)
 
 
 def own_jobs(folder: Path) -> list[Job]:
@@ -228,6 +252,9 @@ def main() -> None:
     parser.add_argument("--by", default="chik", help="the potential that moves atoms: a name or a file")
     parser.add_argument("--glasses", type=Path, help="a folder of frames by chik: trajectories of a student")
     parser.add_argument("--near", action="store_true", help="crystals near rest")
+    parser.add_argument(
+        "--rest", action="store_true", help="between measured minerals and where a student has them at rest"
+    )
     parser.add_argument("--quick", action="store_true", help="three small trajectories")
     args = parser.parse_args()
     folder = args.folder / "frames"
@@ -237,22 +264,35 @@ def main() -> None:
     todo = near_jobs() if args.near else jobs() if args.glasses is None else own_jobs(args.glasses)
     if args.quick:
         todo = [job for job in todo if job.name.startswith("quartz-") and job.kind != "glass"][:4]
+    if args.rest:
+        todo = []
+        for name in REST:
+            cell, lattices, places = rest_of(name, args.by)
+            about = {
+                "name": f"rest-{name}", "kind": "near", "split": "train", "elements": cell.elements, "from": name, "stages": [],
+            }  # fmt: skip
+            save(folder / f"rest-{name}.npz", lattices, places, about)
     for job in todo:
         file = folder / f"{job.name}.npz"
         if file.exists():
             continue
         began = time.process_time()
         lattices, places = shaken(job) if not job.stages else moving(job, potential, settings)
-        cells = np.array([cell_of(vectors) for vectors in lattices])
         about = {
             "name": job.name, "kind": job.kind, "split": job.split, "elements": job.cell.elements, "seed": job.seed,
             "from": job.cell.name, "stages": job.stages,
         }  # fmt: skip
-        partial = file.with_suffix(".tmp")
-        with partial.open("wb") as opened:
-            np.savez(opened, cell=cells, xyz=places % 1.0, about=json.dumps(about))
-        partial.rename(file)
-        print(f"{job.name}: {len(cells)} frames, {job.split}, {time.process_time() - began:.1f} CPU s", flush=True)
+        save(file, lattices, places, about)
+        print(f"{job.name}: {len(lattices)} frames, {job.split}, {time.process_time() - began:.1f} CPU s", flush=True)
+
+
+def save(file: Path, lattices: np.ndarray, places: np.ndarray, about: dict) -> None:
+    """Write a trajectory, in one go."""
+    cells = np.array([cell_of(vectors) for vectors in lattices])
+    partial = file.with_suffix(".tmp")
+    with partial.open("wb") as opened:
+        np.savez(opened, cell=cells, xyz=places % 1.0, about=json.dumps(about))
+    partial.rename(file)
 
 
 if __name__ == "__main__":

@@ -81,11 +81,13 @@ def mineral(name: str) -> Crystal:
 
 def minerals() -> list[Cell]:
     """All minerals as supercells."""
-    cells = []
-    for name in _MINERALS:
-        full = mineral(name).expand()
-        cells.append(_supercell(name, np.asarray(full.lattice), np.asarray(full.fractional), tuple(full.species)))
-    return cells
+    return [supercell(mineral(name)) for name in _MINERALS]
+
+
+def supercell(crystal: Crystal) -> Cell:
+    """The atoms of a crystal in a cell of one of the sizes."""
+    full = crystal.expand()
+    return _supercell(crystal.name, np.asarray(full.lattice), np.asarray(full.fractional), tuple(full.species))
 
 
 def frameworks() -> tuple[list[Cell], list[Cell]]:

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="folders with further frames")
+    parser.add_argument("--without", nargs="*", default=[], help="kinds of frames to leave out, such as glass")
     parser.add_argument("--start", type=Path, help="a potential of the same network to go on from")
     parser.add_argument("--hidden", default="32x0e+16x1o+16x2e")
     parser.add_argument("--layers", type=int, default=2)
@@ -48,7 +49,8 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     folders = [args.folder, *args.more]
-    training, validation = frames_of(folders, "train"), frames_of(folders, "valid")
+    parts = {split: frames_of(folders, split) for split in ("train", "valid")}
+    training, validation = ([p for p in of if p.about["kind"] not in args.without] for of in parts.values())
     print(f"{sum(map(len, training))} frames to train on, {sum(map(len, validation))} to validate", flush=True)
     config = network_config(
         SPECIES, hidden=args.hidden, layers=args.layers, cutoff=args.cutoff, lmax=args.lmax, radial=args.radial,

@@ -15,7 +15,8 @@ from ...crystal.cell import lattice
 from ...errors import DataError, ParseError, ShapeError
 from ...graph import batch_graphs, bucket, structure_graph
 
-_GROWTH = 1.15
+# sizes of a step; fewer of them cost more padding and less compilation
+_GROWTH = 1.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,11 @@ class Frames:
                 about = json.loads(str(held["about"]))
                 elements = tuple(about.pop("elements"))
                 cells, xyz = held["cell"].astype(float), held["xyz"].astype(float)
-                labels = [held[name].astype(float) for name in ("energy", "forces", "stress")]
+                energies, forces, stresses = (held[name].astype(float) for name in ("energy", "forces", "stress"))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise ParseError(path, None, f"is no trajectory with labels: {type(error).__name__} {error}") from error
         lattices = np.array([np.asarray(lattice(cell)) for cell in cells])
-        energy, forces, stress = labels
-        return cls(elements, lattices, xyz @ lattices, energy, forces, stress, about)
+        return cls(elements, lattices, xyz @ lattices, energies, forces, stresses, about)
 
 
 @dataclass(frozen=True, eq=False)

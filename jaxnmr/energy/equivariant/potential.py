@@ -138,8 +138,8 @@ class NetworkPotential(Struct):
         """The invariant features of every atom of a graph that the last layer reads (traceable)."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         weights = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(dtype), self.weights)
-        _, kept = Network(self.config).apply(weights, graph, mutable=["intermediates"])
-        return kept["intermediates"]["scalars"][0]
+        said: Any = Network(self.config).apply(weights, graph, mutable=["intermediates"])
+        return said[1]["intermediates"]["scalars"][0]
 
     def novelty(self, crystal: Crystal, plan: NetworkPlan) -> Float[Array, " sites"]:
         """How unlike those of the training the surroundings of every site are (traceable).

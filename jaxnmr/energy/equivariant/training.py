@@ -99,12 +99,12 @@ def train(
             mean = float(np.mean(jax.device_get(losses)))
             if not np.isfinite(mean):
                 raise ConvergenceError(f"the loss of epoch {epoch + 1} is no number: lower the learning rate")
-            found: tuple[float | None, float | None, float | None] = (None, None, None)
+            energy = force = stress = None
             current = model.replace(weights=now.averaged)
             if judged and (epoch + 1 == recipe.epochs or (epoch + 1) % recipe.every == 0):
-                found = root_mean_squares(current, judged, recipe.batch)
+                energy, force, stress = root_mean_squares(current, judged, recipe.batch)
             cpu = before + time.process_time() - began
-            history.append(Epoch(epoch + 1, recipe.epochs, mean, found[0], found[1], found[2], cpu))
+            history.append(Epoch(epoch + 1, recipe.epochs, mean, energy, force, stress, cpu))
             kept = (now, list(history))
             if callback is not None:
                 callback(history[-1], current)
