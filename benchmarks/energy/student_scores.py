@@ -24,6 +24,7 @@ from silica_structures import Cell, mineral  # noqa: E402
 from train_student import frames_of  # noqa: E402
 
 import jaxnmr as jn  # noqa: E402
+from jaxnmr._struct import compiled  # noqa: E402
 from jaxnmr.energy.equivariant.plan import plan_network  # noqa: E402
 from jaxnmr.energy.prediction import GPA, predict, slopes_of_energy  # noqa: E402
 
@@ -178,14 +179,16 @@ def run(model, picoseconds: float, kelvin: float = 800.0) -> dict:
     lattices, places = moving(job, model.potential, {})
     spent = time.process_time() - began
     silicon = np.array([element == "Si" for element in cell.elements])
-    longest, novelties, neighbours = [], [], []
+    longest, novelties, neighbours, plan = [], [], [], None
+    novelty = compiled(lambda model, crystal, plan: model.novelty(crystal, plan))
     for k in range(0, len(places), max(1, len(places) // 200)):
         crystal = Cell("now", lattices[k], places[k], cell.elements).crystal()
         away = places[k][silicon][:, None] - places[k][~silicon][None]
         apart = np.linalg.norm((away - np.round(away)) @ lattices[k], axis=-1)
         neighbours.append((apart < 2.0).sum(axis=1))
         longest.append(np.sort(apart, axis=1)[:, :4].max())
-        novelties.append(np.asarray(model.novelty(crystal, model.plan(crystal, skin=0.0))).max())
+        plan = model.plan(crystal) if plan is None else plan.renewed(crystal)
+        novelties.append(np.asarray(novelty(model, crystal, plan)).max())
     return {
         "picoseconds": round(1e-3 * TIMESTEP * steps, 1), "kelvin": kelvin, "atoms": 24, "frames": len(novelties),
         "four oxygen atoms about all silicon": float(np.mean([(n == 4).all() for n in neighbours])),
