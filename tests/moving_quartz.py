@@ -58,7 +58,7 @@ class Springs(Struct):
 
     @property
     def card(self):
-        return {"temperatures": [100.0, 600.0]}
+        return {"temperatures_k": [100.0, 600.0]}
 
     @classmethod
     def of(cls, cell: Supercell, **changes):

@@ -39,7 +39,7 @@ def main() -> None:
     teacher = CHGNet.load("r2scan").card
     grams = lambda part: sum(MASSES[element] for element in part.elements) * 1.66053907
     densities = [grams(p) / abs(np.linalg.det(v)) for p in parts["train"] for v in p.lattices]
-    moving = [p.about["stages"] for p in parts["train"] if p.about["kind"] != "shaken"]
+    moving = [p.about["stages"] for p in parts["train"] if p.about["kind"] not in ("shaken", "glass")]
     temperatures = [kelvin for stages in moving for begin, end, _, every in stages if every for kelvin in (begin, end)]
     own = dict(model.card)
     scores = json.loads(args.scores.read_text(encoding="utf-8")) if args.scores else {}

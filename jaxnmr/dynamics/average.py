@@ -257,9 +257,9 @@ def average_of(
 
 
 def _outside(potential: Any, temperature: float) -> tuple[str, ...]:
-    """What the card of a potential says of temperatures: its ``temperatures`` are the lowest and the highest of its training."""
+    """What the card of a potential says of temperatures: its ``temperatures_k`` are the lowest and the highest of its training."""
     card = getattr(potential, "card", None)
-    known = card.get("temperatures") if isinstance(card, Mapping) else None
+    known = card.get("temperatures_k") if isinstance(card, Mapping) else None
     if known is None or len(known) < 2 or min(known) <= temperature <= max(known):
         return ()
     return (
