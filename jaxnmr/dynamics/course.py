@@ -11,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._files import write_atomically
 from ..errors import ConventionError, ParseError
+from .restart import state_arrays, state_of
 from .simulation import Frame
-from .state import Forces, State
+from .state import State
 
 _FORMAT = 1
-_STATE = ("positions", "vectors", "velocities", "forces", "energy", "virial", "step", "key")
 
 
 @dataclass
@@ -77,7 +75,7 @@ def save_course(path: str | Path, course: Course, asked: Mapping[str, Any]) -> P
     """
     arrays: dict[str, Any] = {f"frames/{name}": values for name, values in course.arrays().items()}
     arrays |= {f"structure/{name}": values for name, values in course.structure.items()}
-    arrays |= {f"state/{name}": values for name, values in _flat(course.state).items()}
+    arrays |= {f"state/{name}": values for name, values in state_arrays(course.state).items()}
     note = {"format": _FORMAT, "asked": dict(asked), "begun": course.begun}
     buffer = io.BytesIO()
     np.savez(buffer, **(arrays | {"note": np.array(json.dumps(note, sort_keys=True))}))
@@ -100,7 +98,7 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
         for name, values in arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = values
-        state = _state(parts["state"])
+        state = state_of(parts["state"])
     except FileNotFoundError as error:
         raise ParseError(path, None, "does not exist") from error
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -117,21 +115,4 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
         begun=int(note["begun"]),
         columns={name: list(values) for name, values in parts["frames"].items()},
         structure=parts["structure"],
-    )
-
-
-def _flat(state: State) -> dict[str, np.ndarray]:
-    acting = state.acting
-    values = (state.positions, state.vectors, state.velocities, acting.forces, acting.energy, acting.virial, state.step)
-    return dict(zip(_STATE, (*map(np.asarray, values), np.asarray(jax.random.key_data(state.key))), strict=True))
-
-
-def _state(arrays: Mapping[str, np.ndarray]) -> State:
-    return State(
-        positions=arrays["positions"],
-        vectors=arrays["vectors"],
-        velocities=arrays["velocities"],
-        acting=Forces(energy=arrays["energy"], forces=arrays["forces"], virial=arrays["virial"]),
-        key=jax.random.wrap_key_data(jnp.asarray(arrays["key"])),
-        step=arrays["step"],
     )

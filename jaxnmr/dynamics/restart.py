@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._files import write_atomically
@@ -18,25 +20,46 @@ _FORMAT = "jaxnmr state of dynamics 1"
 _ARRAYS = ("positions", "vectors", "velocities", "energy", "forces", "virial", "key", "step")
 
 
+def state_arrays(state: State) -> dict[str, np.ndarray]:
+    """Return the arrays of a state by name, with all of their digits (host)."""
+    acting = state.acting
+    values = (
+        state.positions, state.vectors, state.velocities, acting.energy, acting.forces, acting.virial,
+        jax.random.key_data(state.key), state.step,
+    )  # fmt: skip
+    return dict(zip(_ARRAYS, map(np.asarray, values), strict=True))
+
+
+def state_of(arrays: Mapping[str, np.ndarray]) -> State:
+    """Invert :func:`state_arrays` (host).
+
+    Raises:
+        KeyError: an array is missing.
+    """
+    return State(
+        positions=arrays["positions"],
+        vectors=arrays["vectors"],
+        velocities=arrays["velocities"],
+        acting=Forces(energy=arrays["energy"], forces=arrays["forces"], virial=arrays["virial"]),
+        key=jax.random.wrap_key_data(jnp.asarray(arrays["key"])),
+        step=arrays["step"],
+    )
+
+
 def write_state(path: str | Path, state: State, *, of: str) -> Path:
-    """Write a state, all of its digits (host).
+    """Write a state (host).
 
     Args:
         path: where to, ``.npz``.
         state: as of a frame.
-        of: what simulation it belongs to; asked for when it is read.
+        of: simulation it belongs to; required again when it is read.
 
     Raises:
         OSError: it cannot be written.
     """
-    acting = state.acting
-    arrays: dict[str, Any] = {
-        "positions": state.positions, "vectors": state.vectors, "velocities": state.velocities, "energy": acting.energy,
-        "forces": acting.forces, "virial": acting.virial, "key": jax.random.key_data(state.key), "step": state.step,
-    }  # fmt: skip
+    arrays: dict[str, Any] = {**state_arrays(state), "format": np.asarray(_FORMAT), "of": np.asarray(of)}
     buffer = io.BytesIO()
-    arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    np.savez(buffer, **(arrays | {"format": np.asarray(_FORMAT), "of": np.asarray(of)}))
+    np.savez(buffer, **arrays)
     return write_atomically(path, buffer.getvalue())
 
 
@@ -61,11 +84,4 @@ def read_state(path: str | Path, *, of: str) -> State:
             None,
             f"this is a state of {str(held['of'])!r}, not of {of!r}: another file, or remove this one to begin anew",
         )
-    return State(
-        positions=held["positions"],
-        vectors=held["vectors"],
-        velocities=held["velocities"],
-        acting=Forces(energy=held["energy"], forces=held["forces"], virial=held["virial"]),
-        key=jax.random.wrap_key_data(held["key"]),
-        step=held["step"],
-    )
+    return state_of(held)
