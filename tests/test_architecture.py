@@ -55,7 +55,7 @@ ALLOWED = {
     "objective": {"jax", "numpy"},
     "terms": {"jax", "numpy", "scipy"},
     "models": set(),
-    "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
+    "models.networks": {"jax", "numpy", "flax", "optax", "safetensors", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "optax", "safetensors"},

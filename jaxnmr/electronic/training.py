@@ -5,22 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-import safetensors
-import safetensors.numpy
 
-from .._files import write_atomically
 from ..errors import ConventionError, DataError, ParseError
+from ..models.networks.descent import Adam, Progress, read_progress, rise_and_fall, write_progress
 from .config import HamiltonianConfig
 from .data import HamiltonianData, require_alike, require_own_functions
 from .evaluation import evaluate
@@ -28,14 +23,9 @@ from .losses import Labels, labels_of, loss
 from .model import HamiltonianModel
 from .recipe import EpochOfHamiltonian, HamiltonianRecipe
 
+_ADAM = Adam(b2=0.99)
+
 _SECONDS_BETWEEN_STATES = 120.0
-
-
-class _State(NamedTuple):
-    steps: Any
-    weights: Any
-    averaged: Any
-    optimiser: Any
 
 
 def train(
@@ -80,10 +70,10 @@ def train(
     labels = [labels_of(part, whole=not config.start, orbitals=with_orbitals) for part in parts]
     sizes = [min(recipe.batch, len(part)) for part in parts]
     steps = recipe.epochs * sum(-(-len(part) // size) for part, size in zip(parts, sizes, strict=True))
-    rate = _learning_rate(recipe, steps)
-    now = _initial(model)
+    rate = rise_and_fall(recipe.learning_rate, recipe.warmup, steps)
+    now = _ADAM.begin(model.weights)
     identity = _identity(config, recipe, parts, start)
-    now, history = _read(state, now, identity)
+    now, history = read_progress(state, now, identity, EpochOfHamiltonian)
     done = int(now.steps)
     before, began, written = history[-1].cpu if history else 0.0, time.process_time(), time.monotonic()
     kept = (now, list(history))
@@ -114,12 +104,12 @@ def train(
             if callback is not None:
                 callback(history[-1])
             if state is not None and time.monotonic() - written > _SECONDS_BETWEEN_STATES:
-                _write(state, *kept, identity)
+                write_progress(state, *kept, identity)
                 written = time.monotonic()
     finally:
         # of an interrupted training the epochs that are whole
         if state is not None:
-            _write(state, *kept, identity)
+            write_progress(state, *kept, identity)
     card = {
         "recipe": dataclasses.asdict(recipe),
         "training": [_described(part) for part in training],
@@ -141,13 +131,15 @@ def read_trained(
     model = HamiltonianModel.initial(config, parts, seed=recipe.seed)
     if not Path(state).is_file():
         raise ParseError(state, None, "no such file; expected the state of a training")
-    found, history = _read(state, _initial(model), _identity(config, recipe, parts, None))
+    found, history = read_progress(
+        state, _ADAM.begin(model.weights), _identity(config, recipe, parts, None), EpochOfHamiltonian
+    )
     return model.replace(weights=found.averaged), history
 
 
 @partial(jax.jit, static_argnames=("elements", "energies", "occupied"))
 def _step(
-    state: _State,
+    state: Progress,
     model: HamiltonianModel,
     labels: Labels,
     settings: dict[str, float],
@@ -161,35 +153,7 @@ def _step(
         return loss(found, labels, energies=energies, occupied=occupied)
 
     value, slope = jax.value_and_grad(of)(state.weights)
-    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(slope)))
-    factor = settings["clip"] / jnp.maximum(norm, settings["clip"])
-    updates, moments = _ADAM.update(jax.tree.map(lambda s: factor * s, slope), state.optimiser)
-    weights = jax.tree.map(lambda w, u: w - settings["rate"] * u, state.weights, updates)
-    # the first steps are forgotten sooner
-    decay = jnp.minimum(settings["ema"], (1.0 + state.steps) / (10.0 + state.steps))
-    averaged = optax.incremental_update(weights, state.averaged, 1.0 - decay)
-    return _State(state.steps + 1, weights, averaged, moments), value
-
-
-# one vector instead of a hundred arrays compiles faster
-_ADAM = optax.flatten(optax.scale_by_adam(b2=0.99))
-
-
-def _initial(model: HamiltonianModel) -> _State:
-    return _State(jnp.zeros((), dtype=np.int32), model.weights, model.weights, _ADAM.init(model.weights))
-
-
-def _learning_rate(recipe: HamiltonianRecipe, steps: int) -> Callable[[int], float]:
-    """The learning rate of a step: a straight rise, then a cosine down to a hundredth. No part of the program."""
-    rise = max(1, round(recipe.warmup * steps))
-
-    def rate(step: int) -> float:
-        if step < rise:
-            return recipe.learning_rate * (step + 1) / rise
-        falling = 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-        return recipe.learning_rate * (0.01 + 0.99 * falling)
-
-    return rate
+    return _ADAM.advance(state, slope, settings), value
 
 
 def _batches(sizes, parts, generator) -> list[tuple[int, np.ndarray]]:
@@ -215,29 +179,3 @@ def _identity(config, recipe, parts, start) -> str:
             digest.update(np.asarray(leaf).tobytes())
     entries = [config.to_dict(), dataclasses.asdict(recipe), digest.hexdigest()]
     return json.dumps(entries, sort_keys=True)
-
-
-def _write(path: str | Path, state: _State, history: Sequence[EpochOfHamiltonian], identity: str) -> None:
-    arrays = {f"{k:05d}": np.asarray(leaf, order="C") for k, leaf in enumerate(jax.tree.leaves(state))}
-    metadata = {"history": json.dumps([list(info) for info in history]), "identity": identity}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
-
-
-def _read(path: str | Path | None, like: _State, identity: str) -> tuple[_State, list[EpochOfHamiltonian]]:
-    if path is None or not Path(path).is_file():
-        return like, []
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            leaves = [file.get_tensor(name) for name in sorted(file.keys())]
-        history = [EpochOfHamiltonian(*info) for info in json.loads(metadata["history"])]
-        found = metadata["identity"]
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise ParseError(path, None, f"is no state of a training: {error}") from error
-    if found != identity:
-        raise ParseError(
-            path, None, "is the state of another training (network, recipe, labels or start); remove it or name another"
-        )
-    if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in jax.tree.leaves(like)]:
-        raise ParseError(path, None, "has arrays of other shapes")
-    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves]), history

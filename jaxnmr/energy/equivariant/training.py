@@ -5,23 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-import safetensors
-import safetensors.numpy
 
-from ..._files import write_atomically
-from ...errors import ConventionError, ConvergenceError, DataError, ParseError
+from ...errors import ConventionError, ConvergenceError, DataError
 from ...models.networks.config import NetworkConfig
+from ...models.networks.descent import Adam, Progress, read_progress, rise_and_fall, write_progress
 from ...models.networks.novelty import environments_of
 from .frames import Frames, Labelled, batches, labelled, steps_of
 from .loss import errors, loss
@@ -31,15 +26,7 @@ from .recipe import Epoch, Recipe
 _SECONDS_BETWEEN_STATES = 120.0
 
 
-class _State(NamedTuple):
-    steps: Any
-    weights: Any
-    averaged: Any
-    optimiser: Any
-
-
-# one vector instead of many arrays compiles faster
-_ADAM = optax.flatten(optax.scale_by_adam(b2=0.995))
+_ADAM = Adam(b2=0.995)
 
 
 def train(
@@ -82,9 +69,9 @@ def train(
     identity = _identity(config, recipe, training, start)
     # energies are told apart to a hundredth of an meV in single precision once those of the elements are taken away
     relative = model.replace(reference=np.zeros_like(model.reference))
-    now, history = _read(state, _initial(model), identity)
+    now, history = read_progress(state, _ADAM.begin(model.weights), identity, Epoch)
     per_epoch = steps_of(frames, recipe.batch)
-    rate = _learning_rate(recipe, recipe.epochs * per_epoch)
+    rate = rise_and_fall(recipe.learning_rate, recipe.warmup, recipe.epochs * per_epoch)
     sizes = {"energy": recipe.energy, "force": recipe.force, "stress": recipe.stress, "bend": recipe.bend}
     before, began, written = history[-1].cpu if history else 0.0, time.process_time(), time.monotonic()
     kept, done = (now, list(history)), len(history) * per_epoch
@@ -109,12 +96,12 @@ def train(
             if callback is not None:
                 callback(history[-1], current)
             if state is not None and time.monotonic() - written > _SECONDS_BETWEEN_STATES:
-                _write(state, *kept, identity)
+                write_progress(state, *kept, identity)
                 written = time.monotonic()
     finally:
         # of an interrupted training the epochs that are whole
         if state is not None:
-            _write(state, *kept, identity)
+            write_progress(state, *kept, identity)
     card = dict(model.card)
     # of a training that goes on from another one, both
     card["recipes"] = [*card.get("recipes", []), dataclasses.asdict(recipe)]
@@ -165,43 +152,17 @@ def _begun(config: NetworkConfig, training: Sequence[Frames], seed: int) -> Netw
     return NetworkPotential.initial(config, scale=0.5 * float(np.std(forces)), reference=reference, seed=seed)
 
 
-def _initial(model: NetworkPotential) -> _State:
-    weights = jax.tree.map(jnp.asarray, model.weights)
-    copied = jax.tree.map(jnp.array, weights)
-    return _State(jnp.zeros((), dtype=np.int32), weights, copied, _ADAM.init(weights))
-
-
-def _learning_rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """The learning rate of a step: a straight rise, then a cosine down to a hundredth. No part of the program."""
-    rise = max(1, round(recipe.warmup * steps))
-
-    def rate(step: int) -> float:
-        if step < rise:
-            return recipe.learning_rate * (step + 1) / rise
-        falling = 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-        return recipe.learning_rate * (0.01 + 0.99 * falling)
-
-    return rate
-
-
 def _single(tree):
     return jax.tree.map(lambda a: np.asarray(a, dtype=np.float32) if np.asarray(a).dtype.kind == "f" else a, tree)
 
 
 @partial(jax.jit, donate_argnums=0)
-def _step(state: _State, model: NetworkPotential, batch, settings, sizes):
+def _step(state: Progress, model: NetworkPotential, batch, settings, sizes):
     def of(weights):
         return loss(errors(model.replace(weights=weights), batch), batch["atoms"], **sizes)
 
     value, slope = jax.value_and_grad(of)(state.weights)
-    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(slope)))
-    factor = settings["clip"] / jnp.maximum(norm, settings["clip"])
-    updates, moments = _ADAM.update(jax.tree.map(lambda s: factor * s, slope), state.optimiser)
-    weights = jax.tree.map(lambda w, u: w - settings["rate"] * u, state.weights, updates)
-    # the first steps are forgotten sooner
-    decay = jnp.minimum(settings["ema"], (1.0 + state.steps) / (10.0 + state.steps))
-    averaged = optax.incremental_update(weights, state.averaged, 1.0 - decay)
-    return _State(state.steps + 1, weights, averaged, moments), value
+    return _ADAM.advance(state, slope, settings), value
 
 
 def _prepared(batch, model: NetworkPotential):
@@ -238,29 +199,3 @@ def _identity(config: NetworkConfig, recipe: Recipe, training: Sequence[Frames],
         for leaf in jax.tree.leaves((start.weights, start.scale, start.reference)):
             digest.update(np.asarray(leaf).tobytes())
     return json.dumps([config.to_dict(), dataclasses.asdict(recipe), digest.hexdigest()], sort_keys=True)
-
-
-def _write(path: str | Path, state: _State, history: Sequence[Epoch], identity: str) -> None:
-    arrays = {f"{k:05d}": np.asarray(leaf, order="C") for k, leaf in enumerate(jax.tree.leaves(state))}
-    metadata = {"history": json.dumps([list(info) for info in history]), "identity": identity}
-    write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
-
-
-def _read(path: str | Path | None, like: _State, identity: str) -> tuple[_State, list[Epoch]]:
-    if path is None or not Path(path).is_file():
-        return like, []
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            leaves = [file.get_tensor(name) for name in sorted(file.keys())]
-        history = [Epoch(*info) for info in json.loads(metadata["history"])]
-        found = metadata["identity"]
-    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise ParseError(path, None, f"is no state of a training: {error}") from error
-    if found != identity:
-        raise ParseError(
-            path, None, "is the state of another training (network, recipe, frames or start); remove it or name another"
-        )
-    if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in jax.tree.leaves(like)]:
-        raise ParseError(path, None, "has arrays of other shapes")
-    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves]), history
