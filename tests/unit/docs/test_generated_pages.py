@@ -90,7 +90,7 @@ def test_notebooks_are_shown_with_their_pictures_and_without_colour_codes():
     for path in notebook_pages.FOLDER.glob("*.ipynb"):
         text, pictures = notebook_pages.page(path)
         assert text.startswith("# ") and "\x1b" not in text
-        assert len(pictures) >= 2 and all(f"({name})" in text for name in pictures)
+        assert len(pictures) >= 3 and all(f"({name})" in text for name in pictures)
         assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
 
 
