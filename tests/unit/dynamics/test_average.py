@@ -7,12 +7,21 @@ from moving_quartz import NARROW, REPEATS, Springs, quartz, small
 
 from jaxnmr import EnergyModel
 from jaxnmr.dynamics import (
-    Bridges, Distortion, Schedule, harmonic, harmonic_average, simulate, start, supercell, thermal_average,
+    Bridges,
+    Distortion,
+    Schedule,
+    harmonic,
+    harmonic_average,
+    simulate,
+    start,
+    supercell,
+    thermal_average,
     thermal_series,
 )  # fmt: skip
 from jaxnmr.dynamics.average import _outside
 from jaxnmr.dynamics.series import itinerary
 from jaxnmr.errors import ConventionError, DynamicsError, ParameterError
+from jaxnmr.plot.dynamics import course as plot_course
 
 pytestmark = pytest.mark.filterwarnings(NARROW)
 SCHEDULE = Schedule(settle_ps=0.02, run_ps=0.1, timestep_fs=1.0, every_fs=5.0, relaxation_fs=20.0)
@@ -203,5 +212,7 @@ def test_a_harmonic_solid_without_motion_has_the_tensors_of_rest():
     for reading in found.readings:
         assert reading.mean == pytest.approx(reading.static, rel=1e-6, abs=1e-6)
         assert reading.error == pytest.approx(0.0, abs=1e-6)
+    with pytest.raises(ParameterError, match="independent configurations, which have no course"):
+        plot_course(found)
     with pytest.raises(ParameterError, match="frames is 1; expected at least 20"):
         harmonic_average(MODEL, solid, temperature=300.0, frames=1)
