@@ -60,6 +60,7 @@ def average_run(run: AverageRun, folder: Path, console: Console, *, resume: bool
     """Simulate, average and report one run; the exit code."""
     from ..dynamics.series import averages_along
     from ..dynamics.supercells import supercell
+    from ..dynamics.tensors import FrameTensors
     from ..energy import EnergyModel
 
     usable(folder)
@@ -73,6 +74,11 @@ def average_run(run: AverageRun, folder: Path, console: Console, *, resume: bool
     cell = supercell(crystal, run.repeats)
     energy = EnergyModel.load(run.energy.model).for_dynamics()
     models, observe, stops = run.tensor_models(), run.observer(cell), run.stops
+    if run.spectra:
+        # what no model predicts is told before hours of simulation, not after them
+        static = FrameTensors(models, cell, run.references).prediction(crystal)
+        for spec in run.spectra:
+            static.sites(spec.isotope)
     console.print(f"[bold]{escape(run.title)}[/]: {escape(repr(cell))}, {escape(energy.name)}")
     console.print(
         f"  {', '.join(f'{stop.temperature:g} K' for stop in stops)}; {counted(run.dynamics.schedule.frames, 'frame')} each"

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from .._arguments import checked
 from ..crystal import Crystal
 from ..energy.model import EnergyModel
-from ..errors import require_kind
+from ..errors import ConventionError, require_kind
 from ..models.tensors.prediction import Prediction
 from ..models.tensors.tensor_model import TensorModel
 from ..nmr import ShiftReference
@@ -29,10 +29,10 @@ from .order import OBSERVED, Observed, Observer
 from .pooling import MeanStructure, cell_lengths
 from .readings import BLOCKS, Reading, readings_of
 from .schedule import Schedule
-from .simulation import Frame, simulate, start
+from .simulation import Frame, require_potential, simulate, start
 from .state import State
 from .statistics import mean_error
-from .supercells import Supercell, supercell
+from .supercells import Supercell, supercell_of
 from .tensors import FrameTensors
 
 _SAVED_EVERY_S = 30.0
@@ -153,15 +153,17 @@ def thermal_average(
     for each in models:
         require_kind(each, TensorModel, "the model", 'such as jn.TensorModel.load("silica-efg")')
     potential = EnergyModel.load(energy) if isinstance(energy, str | Path) else energy
+    require_potential(potential)
     schedule = Schedule() if schedule is None else schedule
-    cell = crystal if isinstance(crystal, Supercell) else supercell(crystal, repeats)
+    cell = supercell_of(crystal, repeats)
     reader, mean = FrameTensors(models, cell, references or {}), MeanStructure(cell, schedule.frames, BLOCKS)
     asked = {
         "energy": str(potential.name), "models": [each.card.name for each in models], "crystal": cell.parent.name,
-        "repeats": list(cell.repeats), "atoms": cell.crystal.n_sites, "temperature": float(temperature), **vars(schedule),
+        "repeats": list(cell.repeats), "atoms": cell.crystal.n_sites, "structure": cell.fingerprint, "temperature": float(temperature), **vars(schedule),
     }  # fmt: skip
     if file is not None and Path(file).exists():
         course = load_course(file, asked)
+        _same_observer(file, course, {} if observe is None else observe(cell.crystal), schedule)
         if course.structure:
             mean.restore(course.structure)
     else:
@@ -182,6 +184,20 @@ def thermal_average(
     found = average_of(course, mean, reader, temperature, schedule, time.perf_counter() - began)
     observed = () if observe is None else observe.summary(found.frames)
     return replace(found, observed=observed, notes=(*notes, *found.notes))
+
+
+def _same_observer(file: str | Path, course: Course, follows: Mapping[str, Any], schedule: Schedule) -> None:
+    """Raise where frames that are there lack what the observer follows, or frames to come would."""
+    if not course.frames:
+        return
+    had = {name for name in course.columns if name.startswith(OBSERVED)}
+    wanted = {f"{OBSERVED}{name}" for name in follows}
+    lacking = sorted(wanted - had) or sorted(had - wanted if course.frames < schedule.frames else ())
+    if lacking:
+        where = "Its frames lack" if wanted - had else "Frames to come would lack"
+        raise ConventionError(
+            f"{file} was begun with another observer. {where} {', '.join(lacking)}: observe the same, use another folder, or start again"
+        )
 
 
 def _go_on(
@@ -305,6 +321,6 @@ def _notes(
             f"{strange:.0%} of atoms and frames are unlike those that the energy was trained on: it extrapolates."
         )
     found, expected = frames["temperature_k"].mean(), temperature
-    if abs(found / expected - 1.0) > 0.1:
+    if abs(found - expected) > 0.1 * expected:
         notes.append(f"The mean temperature is {found:.0f} K, not {expected:g} K: settle longer.")
     return tuple(notes)

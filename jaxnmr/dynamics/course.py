@@ -94,6 +94,7 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         note = json.loads(str(arrays.pop("note")))
+        version, then, begun = note["format"], dict(note["asked"]), int(note["begun"])
         parts: dict[str, dict[str, np.ndarray]] = {"frames": {}, "structure": {}, "state": {}}
         for name, values in arrays.items():
             part, _, rest = name.partition("/")
@@ -101,18 +102,21 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
         state = state_of(parts["state"])
     except FileNotFoundError as error:
         raise ParseError(path, None, "does not exist") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ParseError(path, None, f"is not the course of an average, or damaged ({error}): start again") from error
-    if note.get("format") != _FORMAT:
+    if version != _FORMAT:
         raise ParseError(path, None, "was written by another version: start again")
     now = json.loads(json.dumps(dict(asked)))
-    different = sorted(k for k in {*now, *note["asked"]} if now.get(k) != note["asked"].get(k))
+    # courses that were begun earlier do not say which structure they are of
+    if "structure" in now:
+        then.setdefault("structure", now["structure"])
+    different = sorted(k for k in {*now, *then} if now.get(k) != then.get(k))
     if different:
-        then = ", ".join(f"{k} was {note['asked'].get(k)!r} and is {now.get(k)!r}" for k in different)
-        raise ConventionError(f"{path} is the course of something else: {then}. Use another folder, or start again")
+        said = ", ".join(f"{k} was {then.get(k)!r} and is {now.get(k)!r}" for k in different)
+        raise ConventionError(f"{path} is the course of something else: {said}. Use another folder, or start again")
     return Course(
         state=state,
-        begun=int(note["begun"]),
+        begun=begun,
         columns={name: list(values) for name, values in parts["frames"].items()},
         structure=parts["structure"],
     )

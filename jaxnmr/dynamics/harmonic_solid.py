@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from .._struct import compiled
 from ..crystal import Crystal
-from ..errors import DynamicsError, ParameterError, PrecisionError
+from ..errors import DynamicsError, ParameterError, PrecisionError, require_kind
 from ..typing import Array
+from .simulation import require_potential
 from .state import ACCELERATION, BOLTZMANN, crystal_at
 from .supercells import Supercell
 
@@ -160,6 +161,8 @@ def harmonic(
         ConventionError: a crystal that the potential cannot describe.
         PrecisionError: single precision.
     """
+    require_potential(potential)
+    require_kind(cell, Supercell, "the cell", "such as jn.dynamics.supercell(crystal)")
     if slow not in (_REFUSE, _LEAVE_OUT):
         raise ParameterError(f"slow is {slow!r}; expected {_REFUSE!r} or {_LEAVE_OUT!r}")
     if step is not None and not (np.isfinite(step) and 0 < step < 0.5):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..crystal import Crystal
-from ..errors import ConventionError, ParameterError
+from ..errors import ConventionError, ParameterError, require_kind
 from ..graph import plan_neighbours
 from .readings import BLOCKS
 from .statistics import mean_error
@@ -72,6 +72,7 @@ class Bridges:
     """
 
     def __init__(self, cell: Supercell, elements: Sequence[str] = ("Si", "O", "Si")):
+        require_kind(cell, Supercell, "the cell", "such as jn.dynamics.supercell(crystal)")
         if len(elements) != 3:
             raise ParameterError(f"elements are {list(elements)}; expected three, such as ('Si', 'O', 'Si')")
         first, middle, last = elements
@@ -144,6 +145,7 @@ class Distortion:
     """
 
     def __init__(self, cell: Supercell, sites: Mapping[str, Sequence[float]]):
+        require_kind(cell, Supercell, "the cell", "such as jn.dynamics.supercell(crystal)")
         parent = cell.parent
         unknown = sorted(sites.keys() - set(parent.labels))
         if unknown:
@@ -153,9 +155,10 @@ class Distortion:
         way = np.zeros_like(low)
         for k, label in enumerate(parent.labels):
             if label in sites:
-                step = np.asarray(sites[label], dtype=float) - low[k]
-                if step.shape != (3,) or not np.isfinite(step).all():
+                place = np.asarray(sites[label], dtype=float)
+                if place.shape != (3,) or not np.isfinite(place).all():
                     raise ConventionError(f"the coordinates of {label} are {sites[label]}; expected three numbers")
+                step = place - low[k]
                 # an equivalent by a lattice translation may have been given
                 way[k] = step - np.round(step)
         moved = np.einsum("nij,nj->ni", cell.turn, (way @ axes)[cell.site])

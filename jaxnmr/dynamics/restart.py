@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def read_state(path: str | Path, *, of: str) -> State:
     try:
         with np.load(io.BytesIO(path.read_bytes())) as content:
             held = {name: content[name] for name in content.files}
-    except (ValueError, EOFError, zipfile.BadZipFile):
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         held = {}
     if str(held.get("format")) != _FORMAT or not set(_ARRAYS) <= held.keys():
         raise ParseError(path, None, "expected a state written by jaxnmr; remove the file to begin anew")

@@ -37,7 +37,7 @@ class Schedule:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("run_ps", "every_fs"):
+        for name in ("run_ps", "every_fs", "timestep_fs"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ParameterError(f"{name} is {value}; expected a positive time")
@@ -45,7 +45,14 @@ class Schedule:
             raise ParameterError(f"settle_ps is {self.settle_ps}; expected a time in ps, 0 or more")
         if self.cell not in ("full", "isotropic", "fixed"):
             raise ParameterError(f"cell is {self.cell!r}; expected 'full', 'isotropic' or 'fixed'")
-        if self.every < 1 or self.frames < _FEWEST_FRAMES:
+        # what it checks itself is told now, not when a simulation begins
+        self.ensemble(300.0)
+        if self.every < 1 or abs(self.every * self.timestep_fs / self.every_fs - 1.0) > 1e-6:
+            near = max(self.every, 1) * self.timestep_fs
+            raise ParameterError(
+                f"every_fs is {self.every_fs:g}; expected a whole number of timesteps of {self.timestep_fs:g} fs, such as {near:g}"
+            )
+        if self.frames < _FEWEST_FRAMES:
             raise ParameterError(
                 f"run_ps = {self.run_ps:g} with every_fs = {self.every_fs:g} gives {self.frames} frames; expected at least "
                 f"{_FEWEST_FRAMES}, so that their error can be told"

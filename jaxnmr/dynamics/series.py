@@ -20,7 +20,7 @@ from .average import ThermalAverage, thermal_average
 from .order import Observer
 from .schedule import Schedule
 from .simulation import Frame
-from .supercells import Supercell, supercell
+from .supercells import Supercell, supercell_of
 
 UP, DOWN = "up", "down"
 Callback = Callable[[int, Frame, int, int], None]
@@ -167,7 +167,7 @@ def averages_along(
     callback: Callback | None = None,
 ) -> Iterator[ThermalAverage]:
     """The averages of :func:`thermal_series` one by one, as they are finished; ``stops`` are those of :func:`itinerary`."""
-    cell = crystal if isinstance(crystal, Supercell) else supercell(crystal, repeats)
+    cell = supercell_of(crystal, repeats)
     potential = EnergyModel.load(energy).for_dynamics() if isinstance(energy, str | Path) else energy
     state = None
     for stop in stops:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from .._struct import Struct, compiled
 from ..crystal import Crystal
-from ..errors import ConventionError, DynamicsError, ParameterError, PrecisionError
+from ..errors import ConventionError, DynamicsError, ParameterError, PrecisionError, require_kind
 from ..typing import Array
 from .ensemble import Ensemble
 from .state import BOLTZMANN, GPA, Forces, State, crystal_at, forces_at, kinetic_energy, thermal_velocities
@@ -78,6 +78,17 @@ class Frame:
         )
 
 
+def require_potential(potential: Any) -> None:
+    """Raise unless an argument has the methods of a potential, for example when it is the name of one.
+
+    Raises:
+        ParameterError: it has not.
+    """
+    if isinstance(potential, type) or not all(callable(getattr(potential, of, None)) for of in ("plan", "energy")):
+        given = repr(potential) if isinstance(potential, str) else f"of type {type(potential).__name__}"
+        raise ParameterError(f'the energy is {given}; expected a potential, such as jn.EnergyModel.load("chik")')
+
+
 def start(crystal: Crystal, masses: Array, temperature_k: float, *, seed: int = 0) -> State:
     """A state at rest in space whose atoms have velocities of a temperature (host).
 
@@ -92,7 +103,11 @@ def start(crystal: Crystal, masses: Array, temperature_k: float, *, seed: int = 
 
     Raises:
         PrecisionError: single precision.
+        ParameterError: no temperature.
     """
+    require_kind(crystal, Crystal, "what moves", "such as the crystal of a Supercell")
+    if not (np.isfinite(temperature_k) and temperature_k >= 0):
+        raise ParameterError(f"temperature_k is {temperature_k}; expected a temperature in kelvin, 0 or more")
     if jnp.zeros(1).dtype != np.float64:
         raise PrecisionError("dynamics needs double precision: call jaxnmr.enable_x64() before anything else")
     vectors = np.asarray(crystal.lattice(), dtype=float)
@@ -136,6 +151,7 @@ def simulate(
         ConventionError: a crystal that the potential cannot describe.
         DynamicsError: atoms that fly apart or into each other, or energies that are not finite.
     """
+    require_potential(potential)
     for name, value in (("steps", steps), ("every", every)):
         if not (isinstance(value, int | np.integer) and value > 0):
             raise ParameterError(f"{name} is {value!r}; expected a positive integer")

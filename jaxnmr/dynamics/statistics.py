@@ -140,7 +140,12 @@ def settling(series: Float[np.ndarray, "frames ..."]) -> int:
 
 
 def _checked(series: np.ndarray) -> np.ndarray:
-    values = np.asarray(series, dtype=float)
+    try:
+        if np.iscomplexobj(series):
+            raise TypeError("these are complex")
+        values = np.asarray(series, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"expected one row of real numbers per frame, all of one shape: {error}") from error
     if values.ndim < 1 or len(values) < _FEWEST:
         found = len(values) if values.ndim else 0
         raise DataError(

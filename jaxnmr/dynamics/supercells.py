@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int
 
 from .._warn import warn
 from ..crystal import Crystal, plan_expansion
-from ..errors import ConventionError, ParameterError
+from ..errors import ConventionError, ParameterError, require_kind
 from ..graph.plan import cartesian_operations
 
 # Å between opposite faces: below the first an atom is nearly a neighbour of itself, below the second its images still move with it
@@ -48,6 +49,14 @@ class Supercell:
         """Lattice vectors as rows, Å, before anything has moved."""
         return np.asarray(self.crystal.lattice(), dtype=float)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of elements, cell and positions before anything has moved: what tells two crystals of one name apart."""
+        numbers = np.concatenate([np.asarray(self.crystal.cell).ravel(), np.asarray(self.crystal.xyz).ravel()])
+        # below the digits of structure files, above rounding
+        digits = np.round(np.asarray(numbers, dtype=float) * 1e5).astype(np.int64).tobytes()
+        return hashlib.sha256(" ".join(self.crystal.elements).encode() + digits).hexdigest()[:12]
+
     def __repr__(self) -> str:
         times = "x".join(map(str, self.repeats))
         return f"Supercell({self.parent.name!r}, {times} cells, {self.crystal.n_sites} atoms)"
@@ -63,8 +72,9 @@ def supercell(crystal: Crystal, repeats: Sequence[int] | None = None, *, width: 
 
     Raises:
         ConventionError: partial occupancy, or a cell so narrow that atoms see their own images move.
-        ParameterError: repeats that are not three positive integers.
+        ParameterError: repeats that are not three positive integers, or what is a supercell already.
     """
+    require_kind(crystal, Crystal, "what is repeated", "such as the parent of a Supercell")
     full = np.asarray(crystal.occupancy, dtype=float) > 1.0 - 1e-6
     if not full.all():
         partial = ", ".join(label for label, of in zip(crystal.labels, full, strict=True) if not of)
@@ -102,6 +112,21 @@ def supercell(crystal: Crystal, repeats: Sequence[int] | None = None, *, width: 
         turn=np.tile(turns, (len(corners), 1, 1)),
         masses=np.asarray(large.full_masses(), dtype=float),
     )
+
+
+def supercell_of(crystal: Crystal | Supercell, repeats: Sequence[int] | None) -> Supercell:
+    """What moves: a supercell as it was given, or that of a crystal.
+
+    Raises:
+        ParameterError: repeats of what is a supercell already.
+    """
+    if not isinstance(crystal, Supercell):
+        return supercell(crystal, repeats)
+    if repeats is not None and tuple(repeats) != crystal.repeats:
+        raise ParameterError(
+            f"repeats is {tuple(repeats)}, but {crystal!r} is a supercell already: give its crystal (its parent), or leave repeats out"
+        )
+    return crystal
 
 
 def _counts(repeats: Sequence[int] | None, widths: np.ndarray, width: float) -> np.ndarray:

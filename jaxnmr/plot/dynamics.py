@@ -68,12 +68,19 @@ def course(average: ThermalAverage, readings: Sequence[Reading] | None = None) -
 
     Returns:
         The figure.
+
+    Raises:
+        ParameterError: an average of a harmonic solid.
     """
     from ..dynamics.pooling import cell_lengths
     from ..dynamics.readings import running
 
     shown = interesting(average.readings, 6) if readings is None else tuple(readings)
     frames = average.frames
+    if "potential_ev" not in frames:
+        raise ParameterError(
+            "the average is of independent configurations, which have no course; expected one of thermal_average"
+        )
     time = (frames["time_fs"] - frames["time_fs"][0]) / 1000.0
     with styled(_SMALL):
         figure, axes = _panels(3 + len(shown))

@@ -196,6 +196,7 @@ def test_a_run_file_that_makes_no_sense_says_where(tmp_path, old, new, message):
         ('"small.safetensors"', '"silica-30si"', "no model 'silica-30si' comes with jaxnmr"),
         ('"bonds.json"', '"chick"', "no energy model is called 'chick'"),
         ('"Si-O-Si"', '"Si-N-Si"', "no bonds of N to Si"),
+        ('isotope = "29Si"', 'isotope = "27Al"', "27Al"),
         ("timestep_fs = 1.0\nevery_fs = 2.0", "timestep_fs = 10.0\nevery_fs = 10.0\nrelaxation_fs = 1.0", "atoms move"),
     ],
 )
@@ -208,6 +209,8 @@ def test_what_cannot_be_averaged_ends_with_an_error(tmp_path, capsys, old, new, 
         text = text.replace("[300, 400]", "90000.0").replace("run_ps = 0.04", "run_ps = 0.2")
     assert average(write(tmp_path, text), "--quiet") == 2
     assert message in " ".join(capsys.readouterr().err.split())
+    # nothing was simulated of what could have been known before
+    assert not list((tmp_path / "out").rglob("*.npz")) or message == "atoms move"
 
 
 def test_the_manual_and_the_example_are_valid_run_files(tmp_path):

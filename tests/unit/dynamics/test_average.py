@@ -6,10 +6,22 @@ import small_tensor_models
 from moving_quartz import NARROW, REPEATS, Springs, quartz, small
 
 from jaxnmr import EnergyModel
-from jaxnmr.dynamics import Bridges, Schedule, thermal_average, thermal_series
+from jaxnmr.dynamics import (
+    Bridges,
+    Distortion,
+    Schedule,
+    harmonic,
+    harmonic_average,
+    simulate,
+    start,
+    supercell,
+    thermal_average,
+    thermal_series,
+)  # fmt: skip
 from jaxnmr.dynamics.average import _outside
 from jaxnmr.dynamics.series import itinerary
 from jaxnmr.errors import ConventionError, DynamicsError, ParameterError
+from jaxnmr.plot.dynamics import course as plot_course
 
 pytestmark = pytest.mark.filterwarnings(NARROW)
 SCHEDULE = Schedule(settle_ps=0.02, run_ps=0.1, timestep_fs=1.0, every_fs=5.0, relaxation_fs=20.0)
@@ -73,6 +85,12 @@ def test_one_that_was_interrupted_gives_what_it_would_have_given(whole, tmp_path
     assert again.observed[0].mean == pytest.approx(whole.observed[0].mean, rel=1e-9)
     # finished: nothing is simulated again
     averaged(file=file, callback=lambda *frame: pytest.fail("it was finished"), observe=Bridges(small()))
+    # frames do not have what nobody looked at
+    with pytest.raises(ConventionError, match=r"another observer\. Its frames lack observe/amplitude"):
+        averaged(file=file, observe=Distortion(small(), {"Si1": [0.5, 0.0, 2 / 3]}))
+    other = supercell(quartz(xyz=[[0.46, 0, 2 / 3], [0.4135, 0.2669, 0.7858]]), REPEATS)
+    with pytest.raises(ConventionError, match="course of something else: structure was"):
+        thermal_average(MODEL, Springs.of(small()), other, temperature=300.0, schedule=SCHEDULE, file=file)
     with pytest.raises(ConventionError, match=r"temperature was 300\.0 and is 310\.0"):
         averaged(file=file, temperature=310.0)
 
@@ -142,6 +160,35 @@ def test_what_cannot_be_averaged_is_refused():
         thermal_average(averaged_twice, springs, small(), temperature=300.0, schedule=SCHEDULE)
     with pytest.raises(ParameterError, match="gives 4 frames; expected at least 20"):
         Schedule(run_ps=0.2, every_fs=50.0)
+    with pytest.raises(
+        ParameterError, match=r"every_fs is 2\.5; expected a whole number of timesteps of 1 fs, such as 2"
+    ):
+        Schedule(run_ps=0.2, every_fs=2.5)
+    with pytest.raises(ParameterError, match=r"timestep_fs is 0\.0; expected a positive time"):
+        Schedule(timestep_fs=0.0)
+    with pytest.raises(ParameterError, match="is a supercell already"):
+        thermal_average(MODEL, springs, small(), temperature=300.0, schedule=SCHEDULE, repeats=(3, 3, 3))
+    with pytest.raises(ParameterError, match=r"temperature_k is -5\.0; expected"):
+        thermal_average(MODEL, springs, small(), temperature=-5.0, schedule=SCHEDULE)
+    with pytest.raises(ParameterError, match="relaxation_fs is 0; expected"):
+        Schedule(relaxation_fs=0)
+    with pytest.raises(ParameterError, match="pressure_gpa is nan"):
+        Schedule(pressure_gpa=float("nan"))
+    for wrong, said in ((MODEL, "of type TensorModel"), (None, "of type NoneType")):
+        with pytest.raises(ParameterError, match=f"the energy is {said}; expected a potential"):
+            thermal_average(MODEL, wrong, small(), temperature=300.0, schedule=SCHEDULE)
+    with pytest.raises(ParameterError, match="the energy is 'chik'"):
+        next(
+            simulate(
+                "chik", small().crystal, small().masses, start(small().crystal, small().masses, 300.0), None, steps=1
+            )
+        )
+    with pytest.raises(ParameterError, match="what moves is a Supercell; expected a Crystal"):
+        start(small(), small().masses, 300.0)
+    with pytest.raises(ParameterError, match="the cell is a Crystal; expected a Supercell"):
+        Bridges(quartz())
+    with pytest.raises(ConventionError, match=r"the coordinates of Si1 are \[0, 0\]; expected three numbers"):
+        Distortion(small(), {"Si1": [0, 0]})
     with pytest.raises(ParameterError, match="no way back"):
         itinerary([300.0], back=True)
     with pytest.raises(ParameterError, match="above 0"):
@@ -154,3 +201,18 @@ def test_a_temperature_outside_of_the_training_of_the_energy_is_told():
     (note,) = _outside(springs, 700.0)
     assert "springs was trained on 100 to 600 K, not at 700 K" in note
     assert _outside(EnergyModel.load("chik"), 5000.0) == ()
+
+
+def test_a_harmonic_solid_without_motion_has_the_tensors_of_rest():
+    solid = harmonic(Springs.of(small()), small())
+    found = harmonic_average(MODEL, solid, temperature=0.0, frames=20, quantum=False)
+    assert len(found.frames["time_fs"]) == 10 and found.measured_k == 0.0
+    # without motion there is no temperature that was missed
+    assert not any("mean temperature" in note for note in found.notes)
+    for reading in found.readings:
+        assert reading.mean == pytest.approx(reading.static, rel=1e-6, abs=1e-6)
+        assert reading.error == pytest.approx(0.0, abs=1e-6)
+    with pytest.raises(ParameterError, match="independent configurations, which have no course"):
+        plot_course(found)
+    with pytest.raises(ParameterError, match="frames is 1; expected at least 20"):
+        harmonic_average(MODEL, solid, temperature=300.0, frames=1)

@@ -51,8 +51,33 @@ def test_a_damaged_file_is_told(tmp_path):
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(ParseError, match="damaged"):
         load_course(file, ASKED)
+    # a byte that names the method of compression
+    whole = bytearray(save_course(file, course(), ASKED).read_bytes())
+    whole[whole.index(b"PK\x01\x02") + 10] = 99
+    file.write_bytes(whole)
+    with pytest.raises(ParseError, match="damaged"):
+        load_course(file, ASKED)
     file.write_text("nothing of this kind")
     with pytest.raises(ParseError, match="not the course of an average"):
         load_course(file, ASKED)
     with pytest.raises(ParseError, match="does not exist"):
         load_course(tmp_path / "none.npz", ASKED)
+
+
+def test_a_file_without_what_was_asked_is_told(tmp_path):
+    file = tmp_path / "course.npz"
+    for note in ("{}", "[]", '{"format": 1, "begun": 0}', "no json"):
+        save_course(file, course(), ASKED)
+        with np.load(file) as there:
+            arrays = dict(there)
+        np.savez(file, **(arrays | {"note": np.array(note)}))
+        with pytest.raises(ParseError, match="not the course of an average, or damaged"):
+            load_course(file, ASKED)
+
+
+def test_a_course_that_does_not_say_its_structure_goes_on(tmp_path):
+    file = save_course(tmp_path / "course.npz", course(), ASKED)
+    assert load_course(file, ASKED | {"structure": "0123"}).frames == 2
+    save_course(file, course(), ASKED | {"structure": "4567"})
+    with pytest.raises(ConventionError, match="structure was '4567' and is '0123'"):
+        load_course(file, ASKED | {"structure": "0123"})

@@ -199,6 +199,8 @@ def test_atoms_that_are_not_at_rest_are_refused(chik):
 
 
 def test_arguments_that_make_no_sense_are_refused(chik, solid):
+    with pytest.raises(ParameterError, match="the cell is a Crystal; expected a Supercell"):
+        harmonic(chik, silica("quartz"))
     with pytest.raises(ParameterError, match="slow is 'drop'"):
         harmonic(chik, solid.supercell, slow="drop")
     with pytest.raises(ParameterError, match="step is 2"):

@@ -139,3 +139,9 @@ def test_series_that_say_nothing_are_refused():
 def test_an_empty_frame_is_no_trouble():
     found = mean_error(np.zeros((10, 0, 3)), discard=None)
     assert found.error.shape == (0, 3)
+
+
+@pytest.mark.parametrize("series", [["a"] * 6, [[1.0], [1.0, 2.0], [3.0], [4.0]], np.full(6, 1j)])
+def test_what_is_no_series_of_numbers_is_told(series):
+    with pytest.raises(DataError, match="one row of real numbers per frame"):
+        mean_error(series)

@@ -72,3 +72,17 @@ def test_repeats_that_make_no_sense_are_refused(repeats):
 def test_a_width_that_makes_no_sense_is_refused():
     with pytest.raises(ParameterError, match="width is -3"):
         supercell(silica("quartz"), width=-3.0)
+
+
+def test_a_supercell_is_not_repeated_again():
+    with pytest.raises(ParameterError, match="what is repeated is a Supercell; expected a Crystal"):
+        supercell(supercell(silica("quartz"), (3, 3, 2)))
+
+
+def test_fingerprints_tell_structures_of_one_name_apart():
+    quartz = silica("quartz")
+    one = supercell(quartz, (3, 3, 2)).fingerprint
+    assert supercell(quartz, (3, 3, 2)).fingerprint == one
+    moved = quartz.replace(xyz=np.asarray(quartz.xyz) + np.array([[1e-3, 0, 0]] * quartz.n_sites))
+    wider = quartz.replace(cell=np.asarray(quartz.cell) + np.array([0, 0, 1e-3, 0, 0, 0]))
+    assert len({one, *(supercell(other, (3, 3, 2)).fingerprint for other in (moved, wider))}) == 3
