@@ -152,7 +152,7 @@ def thermal_average(
     models = [model] if isinstance(model, TensorModel) else list(model)
     for each in models:
         require_kind(each, TensorModel, "the model", 'such as jn.TensorModel.load("silica-efg")')
-    potential = EnergyModel.load(energy) if isinstance(energy, str | Path) else energy
+    potential = EnergyModel.load(energy).for_dynamics() if isinstance(energy, str | Path) else energy
     require_potential(potential)
     schedule = Schedule() if schedule is None else schedule
     cell = supercell_of(crystal, repeats)
