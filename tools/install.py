@@ -55,6 +55,14 @@ def remedy(log, constraints):
     return lines
 
 
+def requirements(extra):
+    """Return what an extra of the package asks for."""
+    import tomllib
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        return tomllib.load(file)["project"]["optional-dependencies"][extra]
+
+
 def main(folder, extras=EXTRAS):
     problem = refusal(sys.version_info)
     if problem:
@@ -96,7 +104,11 @@ def main(folder, extras=EXTRAS):
     # Python's own warnings are about pip's and setuptools' code, and nothing that a reader could act on
     quiet = dict(os.environ, PYTHONWARNINGS="ignore")
     held = [word for name in pinned for word in ("-c", os.path.join(ROOT, name))]
-    for what in (["--upgrade", "pip"], [*held, "-e", f"{ROOT}[{extras}]"]):
+    steps = [["--upgrade", "pip"], [*held, "-e", f"{ROOT}[{extras}]"]]
+    if extras == "docs":
+        # the package is there: installed twice at the same time, in two environments, it would write into one folder
+        steps = [[*held, *requirements(extras)]]
+    for what in steps:
         if subprocess.call(pip + what, env=quiet):
             with open(log, encoding="utf-8", errors="replace") as file:
                 return "\n  ".join([*remedy(file.read(), constraints), f"everything pip said is in {log}"])
