@@ -11,7 +11,40 @@ import safetensors
 import safetensors.numpy
 
 from ._files import write_atomically
-from .errors import DataError, ParseError
+from .errors import ConventionError, DataError, ParseError
+
+SUFFIX = ".safetensors"
+
+
+def shipped_names(folder: Path) -> tuple[str, ...]:
+    """List the names of the models in a folder of the package, in alphabetical order."""
+    return tuple(sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}")))
+
+
+def find_shipped(source: str | Path, folder: Path, what: str, hint: str = "") -> Path:
+    """Return the file of a model, given as a path or as the name of one shipped with the package.
+
+    A plain word without a suffix is a name, unless there is a file with that name.
+
+    Args:
+        source: path or name.
+        folder: of the package, with the models of one kind.
+        what: the kind, for the message.
+        hint: sentence at the end of the message.
+
+    Raises:
+        ConventionError: no model of that name is shipped.
+    """
+    path = Path(source)
+    if path.is_file() or path.suffix or path.name != str(source):
+        return path
+    names = shipped_names(folder)
+    if path.name not in names:
+        raise ConventionError(
+            f"no {what} {path.name!r} comes with jaxnmr; there are {', '.join(names) or 'none'}. Give one of these names, or "
+            f"the path of a file ({path.name}{SUFFIX}){hint}"
+        )
+    return folder / f"{path.name}{SUFFIX}"
 
 
 def write_described(

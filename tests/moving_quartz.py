@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
+from analytic_potentials import EinsteinCrystal
 
-from jaxnmr import Crystal, Struct, static
-from jaxnmr.crystal import lattice
+from jaxnmr import Crystal
 from jaxnmr.dynamics import Supercell, supercell
 
 REPEATS = (2, 2, 1)
@@ -27,49 +26,17 @@ def small() -> Supercell:
     return supercell(quartz(), REPEATS)
 
 
-class AnyTime(Struct):
-    """A plan without neighbours."""
-
-    skin: float = static(default=1.0)
-
-    def margin(self, crystal):
-        return jnp.ones(())
-
-    def renewed(self, crystal):
-        return self
-
-
-class Springs(Struct):
-    """Every atom on a spring to its fractional coordinates, and the cell on springs to its vectors.
-
-    Attributes:
-        places: ``(atoms, 3)`` fractional.
-        vectors: at rest, Å.
-        spring: eV/Å².
-        stiffness: eV.
-        card: of a model that knows temperatures.
-    """
-
-    places: np.ndarray
-    vectors: np.ndarray
-    spring: float = 4.0
-    stiffness: float = 300.0
-    name: str = static(note=True, default="springs")
+class Springs(EinsteinCrystal):
+    """An Einstein crystal that states the temperatures it was trained on, as learned potentials do."""
 
     @property
     def card(self):
         return {"temperatures_k": [100.0, 600.0]}
 
     @classmethod
-    def of(cls, cell: Supercell, **changes):
-        return cls(places=np.asarray(cell.crystal.xyz), vectors=cell.vectors, **changes)
-
-    def plan(self, crystal, *, skin=0.3):
-        return AnyTime(skin=skin)
-
-    def energy(self, crystal, plan):
-        now = lattice(jnp.asarray(crystal.cell))
-        away = (jnp.asarray(crystal.xyz) - self.places) @ now
-        back = jnp.linalg.inv(self.vectors)
-        strain = 0.5 * (back @ now @ now.T @ back.T - jnp.eye(3))
-        return 0.5 * self.spring * jnp.sum(away**2) + 0.5 * self.stiffness * jnp.sum(strain**2)
+    def of(cls, cell: Supercell, spring: float = 4.0, stiffness: float = 300.0, **changes):
+        """Equal springs, in eV/Å², for all atoms of a supercell."""
+        springs = np.full(cell.crystal.n_sites, spring)
+        return cls(
+            places=np.asarray(cell.crystal.xyz), springs=springs, vectors=cell.vectors, stiffness=stiffness, **changes
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import jaxnmr as jn
-from jaxnmr.dynamics.network import Network
+from jaxnmr.dynamics.glass.network import Network
 from jaxnmr.nmr import Sites
 
 # shifts of models trained on PBE shieldings of silica: a published regression. Couplings: the slope that measured ones of quartz

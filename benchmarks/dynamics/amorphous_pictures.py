@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxnmr as jn
-from jaxnmr.dynamics.network import Network, pair_distribution
-from jaxnmr.dynamics.rings import primitive_rings
+from jaxnmr.dynamics.glass.network import Network, pair_distribution
+from jaxnmr.dynamics.glass.rings import primitive_rings
 from jaxnmr.plot.style import CALCULATED, DIFFERENCE, GREY, OBSERVED, styled
 
 NAMES = {"quenched": "300 K, CHIK", "chik": "at rest, CHIK", "relaxed": "relaxed, CHGNet"}

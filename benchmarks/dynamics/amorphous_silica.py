@@ -22,14 +22,16 @@ from typing import Any
 
 import amorphous_nmr
 import numpy as np
+from ase import Atoms
+from ase.optimize import LBFGS
 
 import jaxnmr as jn
-from jaxnmr.dynamics.network import Network, pair_distribution
-from jaxnmr.dynamics.quench import TemperatureProgram, at_density, quench
-from jaxnmr.dynamics.rings import primitive_rings
-from jaxnmr.dynamics.settle import settle
+from jaxnmr.dynamics.glass.network import Network, pair_distribution
+from jaxnmr.dynamics.glass.quench import TemperatureProgram, at_density, quench
+from jaxnmr.dynamics.glass.rings import primitive_rings
 from jaxnmr.dynamics.state import crystal_at
 from jaxnmr.dynamics.supercells import supercell
+from jaxnmr.energy import EnergyCalculator
 
 DENSITY = 2.20  # g/cm³, of vitreous silica
 # fs, K: melt, down to where diffusion is slow, slowly through what is the glass transition at such rates, the rest
@@ -94,37 +96,41 @@ def run_quench(out: Path, asked: argparse.Namespace) -> None:
     })  # fmt: skip
 
 
+def downhill(model: jn.EnergyModel, begin: jn.Crystal, force: float, steps: int):
+    """Yield atoms and their energy per atom, largest and rms force on the way to the nearest minimum in a fixed cell."""
+    atoms = Atoms(begin.elements, scaled_positions=begin.xyz, cell=begin.lattice(), pbc=True)
+    atoms.calc = EnergyCalculator(model)
+    for _ in LBFGS(atoms, logfile=None, maxstep=0.15).irun(fmax=force, steps=steps):
+        size = np.linalg.norm(atoms.get_forces(), axis=1)
+        yield atoms, np.array([atoms.get_potential_energy() / len(atoms), size.max(), np.sqrt(np.mean(size**2))])
+
+
 def run_relax(out: Path, asked: argparse.Namespace) -> None:
-    """Downhill with CHIK, then with the model, at most so many steps in all."""
+    """Go downhill with CHIK, then with the model, at most so many steps in all."""
+    names = ("energy_ev_atom", "largest_force_ev_angstrom", "rms_force_ev_angstrom")
     if not (out / "chik.npz").exists():
-        chik = jn.EnergyModel.load("chik").for_dynamics()
-        *_, found = settle(chik, stage(out, "quenched"), force=0.01, max_steps=400)
-        np.savez(out / "chik.npz", xyz=found.crystal.xyz)
-        note(out, "relaxed with chik", {
-            "steps": found.step, "energy_ev_atom": found.energy_ev / len(found.forces), "largest_force_ev_angstrom": found.largest_force,
-        })  # fmt: skip
+        way = list(downhill(jn.EnergyModel.load("chik").for_dynamics(), stage(out, "quenched"), force=0.01, steps=400))
+        atoms, numbers = way[-1]
+        np.savez(out / "chik.npz", xyz=atoms.get_scaled_positions(wrap=False))
+        note(out, "relaxed with chik", {"steps": len(way) - 1, **dict(zip(names, numbers.tolist(), strict=True))})
     model = jn.EnergyModel.load(asked.model).for_dynamics()
     path, done, first = out / "relaxed.npz", 0, None
     begin = stage(out, "chik")
     if path.exists():
         with np.load(path) as kept:
             done, first, begin = int(kept["step"]), kept["first"], begin.replace(xyz=kept["xyz"])
-    spent = time.process_time()
-    for found in settle(model, begin, force=0.05, max_steps=max(asked.steps - done, 1)):
-        rms = float(np.sqrt(np.mean(np.sum(found.forces**2, axis=1))))
-        numbers = np.array([found.energy_ev / len(found.forces), found.largest_force, rms])
-        first = numbers if first is None else first
-        np.savez(out / "relaxed.part.npz", xyz=found.crystal.xyz, step=done + found.step, first=first)
+    spent, before = time.process_time(), done
+    for step, (atoms, numbers) in enumerate(downhill(model, begin, force=0.05, steps=max(asked.steps - done, 1))):
+        first, done = (numbers if first is None else first), before + step
+        xyz = atoms.get_scaled_positions(wrap=False)
+        np.savez(out / "relaxed.part.npz", xyz=xyz, step=done, first=first)
         (out / "relaxed.part.npz").replace(path)
-        print(done + found.step, numbers, f"{time.process_time() - spent:.0f} s of CPU", flush=True)
-        if done + found.step >= asked.steps:
-            break
-    shift = np.asarray(found.crystal.xyz) - np.asarray(stage(out, "chik").xyz)
+        print(done, numbers, f"{time.process_time() - spent:.0f} s of CPU", flush=True)
+    shift = xyz - np.asarray(stage(out, "chik").xyz)
     moved = (shift - shift.mean(axis=0)) @ np.asarray(begin.lattice())
     note(out, "relaxed", {
-        "model": model.name, "steps": done + found.step,
-        "energy_ev_atom": numbers[0], "largest_force_ev_angstrom": numbers[1], "rms_force_ev_angstrom": rms,
-        "at_the_minimum_of_chik": dict(zip(("energy_ev_atom", "largest_force_ev_angstrom", "rms_force_ev_angstrom"), first.tolist(), strict=True)),
+        "model": model.name, "steps": done, **dict(zip(names, numbers.tolist(), strict=True)),
+        "at_the_minimum_of_chik": dict(zip(names, first.tolist(), strict=True)),
         "rms_move_angstrom": float(np.sqrt(np.mean(np.sum(moved**2, axis=1)))),
     })  # fmt: skip
 

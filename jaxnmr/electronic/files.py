@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._model_file import flat, nested, read_described, require_shapes, write_described
+from .._model_file import find_shipped, flat, nested, read_described, require_shapes, shipped_names, write_described
 from ..errors import ConventionError, ParseError
 from .config import HamiltonianConfig
 
@@ -19,25 +19,17 @@ _KEY = "jaxnmr.electronic"
 
 
 def shipped_hamiltonians() -> tuple[str, ...]:
-    """Names of the models that come with the package (host)."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+    """List the names of the models shipped with the package (host)."""
+    return shipped_names(SHIPPED)
 
 
 def find_model(path_or_name: str | Path) -> Path:
-    """The file of a model: a path, or the name of one that comes with the package.
+    """Return the file of a model, given as a path or as the name of a shipped one.
 
     Raises:
-        ConventionError: a plain word that is neither a file nor such a name.
+        ConventionError: there is no shipped model of that name.
     """
-    path = Path(path_or_name)
-    if path.is_file() or path.suffix or path.name != str(path_or_name):
-        return path
-    if path.name not in shipped_hamiltonians():
-        raise ConventionError(
-            f"no Hamiltonian model {path.name!r} comes with jaxnmr; there are {', '.join(shipped_hamiltonians()) or 'none'}. "
-            "Give one of these names, or the path of a file"
-        )
-    return SHIPPED / f"{path.name}.safetensors"
+    return find_shipped(path_or_name, SHIPPED, "Hamiltonian model")
 
 
 def write_model(path: str | Path, model) -> Path:

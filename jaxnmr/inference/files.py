@@ -12,7 +12,8 @@ import safetensors
 import safetensors.numpy
 
 from .._files import write_atomically
-from ..errors import ConventionError, DataError, ParseError
+from .._model_file import find_shipped
+from ..errors import DataError, ParseError
 
 FORMAT = 1
 _OFFSETS = ("offsets", "offset")
@@ -26,12 +27,7 @@ def file_of(path_or_name: str | Path, what: str) -> Path:
         ParseError: there is no such file.
         ConventionError: nothing with that name is shipped.
     """
-    path = Path(path_or_name)
-    if not path.suffix and not path.is_file():
-        path = SHIPPED / f"{path.name}.safetensors"
-        if not path.is_file():
-            there = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
-            raise ConventionError(f"no {what} {str(path_or_name)!r} comes with jaxnmr; there are {there}")
+    path = find_shipped(path_or_name, SHIPPED, what)
     if not path.is_file():
         raise ParseError(path, None, f"no such file; expected a {what} written by a training")
     return path

@@ -13,7 +13,8 @@ import safetensors
 import safetensors.numpy
 
 from ..._files import write_atomically
-from ...errors import ConventionError, DataError, ParseError
+from ..._model_file import find_shipped, shipped_names
+from ...errors import DataError, ParseError
 from ..intervals import Intervals
 from .basis import Basis
 from .data import LineSet
@@ -33,7 +34,7 @@ _STEPS = 1 << 16
 
 def shipped_priors() -> tuple[str, ...]:
     """List the names of the priors that come with the package."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+    return shipped_names(SHIPPED)
 
 
 def save_prior(prior: DensityPrior, path: str | Path) -> Path:
@@ -76,13 +77,7 @@ def load_prior(path: str | Path) -> DensityPrior:
         ConventionError: a name without a suffix is not that of a shipped prior.
         ParseError: the file does not exist, is of another kind or version, or is damaged.
     """
-    name, path = str(path), Path(path)
-    if not path.suffix and not path.is_file() and path.name == name:
-        if name not in shipped_priors():
-            raise ConventionError(
-                f"no prior {name!r} comes with jaxnmr; there are {', '.join(shipped_priors())}. Give one of these names, or a file"
-            )
-        path = SHIPPED / f"{name}.safetensors"
+    path = find_shipped(path, SHIPPED, "prior")
     if not path.is_file():
         raise ParseError(path, None, "no such file; expected a prior of densities written by a training")
     try:

@@ -8,36 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ..._model_file import flat, nested, read_described, require_shapes, write_described
+from ..._model_file import find_shipped, flat, nested, read_described, require_shapes, shipped_names, write_described
 from ...errors import ConventionError, ParseError
 from ...models.networks.config import NetworkConfig
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "shipped"
 _KEY = "jaxnmr.energy"
-_SUFFIX = ".safetensors"
 
 
 def shipped_networks() -> tuple[str, ...]:
-    """Names of the potentials that come with the package (host)."""
-    return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in SHIPPED.glob(f"*{_SUFFIX}")))
+    """List the names of the potentials shipped with the package (host)."""
+    return shipped_names(SHIPPED)
 
 
 def find_potential(source: str | Path) -> Path:
-    """The file of a potential: a path, or the name of one that comes with the package.
+    """Return the file of a potential, given as a path or as the name of a shipped one.
 
     Raises:
-        ConventionError: a plain word that is neither a file nor such a name.
+        ConventionError: there is no shipped potential of that name.
     """
-    path = Path(source)
-    if path.is_file() or path.suffix or path.name != str(source):
-        return path
-    if path.name not in shipped_networks():
-        raise ConventionError(
-            f"no network potential {path.name!r} comes with jaxnmr; there are {', '.join(shipped_networks()) or 'none'}. Give one "
-            "of these names, or the path of a file"
-        )
-    return SHIPPED / f"{path.name}{_SUFFIX}"
+    return find_shipped(source, SHIPPED, "network potential")
 
 
 def write_potential(path: str | Path, potential) -> Path:

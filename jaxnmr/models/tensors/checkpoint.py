@@ -9,39 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from ..._model_file import read_described, require_shapes, write_described
+from ..._model_file import find_shipped, read_described, require_shapes, shipped_names, write_described
 from ...errors import ConventionError, ParseError
 from ..networks.config import NetworkConfig
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "shipped"
 _KEY = "jaxnmr"
-_SUFFIX = ".safetensors"
 
 
 def shipped_models() -> tuple[str, ...]:
     """List the names of the models shipped with the package, in alphabetical order (host)."""
-    return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in SHIPPED.glob(f"*{_SUFFIX}")))
+    return shipped_names(SHIPPED)
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
     """Return the file of a model, given as a path or as the name of a shipped model.
 
-    A plain word without a suffix is a name, unless there is a file with that name.
-
     Raises:
         ConventionError: there is no shipped model of that name.
     """
-    path = Path(path_or_name)
-    if path.is_file() or path.suffix or path.name != str(path_or_name):
-        return path
-    names = shipped_models()
-    if path.name not in names:
-        raise ConventionError(
-            f"no model {path.name!r} comes with jaxnmr; there are {', '.join(names) or 'none'}. Give one of these names, or "
-            f"the path of a file ({path.name}{_SUFFIX}). Energies, such as chgnet-r2scan, are those of jn.EnergyModel.load"
-        )
-    return SHIPPED / f"{path.name}{_SUFFIX}"
+    hint = ". Energies, such as chgnet-r2scan, are those of jn.EnergyModel.load"
+    return find_shipped(path_or_name, SHIPPED, "model", hint)
 
 
 def write_checkpoint(

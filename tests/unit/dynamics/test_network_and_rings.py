@@ -5,8 +5,8 @@ import pytest
 
 import jaxnmr as jn
 from jaxnmr.crystal import transformed
-from jaxnmr.dynamics.network import Network, first_minimum, pair_distribution
-from jaxnmr.dynamics.rings import primitive_rings
+from jaxnmr.dynamics.glass.network import Network, first_minimum, pair_distribution
+from jaxnmr.dynamics.glass.rings import primitive_rings
 from jaxnmr.errors import ConventionError, ParameterError
 
 

@@ -5,9 +5,8 @@ import pytest
 
 import jaxnmr as jn
 from jaxnmr.crystal import transformed
-from jaxnmr.dynamics.quench import TemperatureProgram, at_density, quench
+from jaxnmr.dynamics.glass.quench import TemperatureProgram, at_density, quench
 from jaxnmr.dynamics.restart import read_state, write_state
-from jaxnmr.dynamics.settle import settle
 from jaxnmr.errors import ParameterError, ParseError
 
 CHIK = jn.EnergyModel.load("chik").for_dynamics()
@@ -87,14 +86,3 @@ def test_a_density_is_what_was_asked_for():
         at_density(crystal, 0.0)
     with pytest.raises(ParameterError, match="multiple of every"):
         next(run("nowhere.npz", segment=7))
-
-
-def test_a_descent_ends_where_forces_vanish_with_the_energy_of_the_exact_sum():
-    crystal = silica()
-    shaken = crystal.replace(xyz=crystal.xyz + np.random.default_rng(5).normal(scale=0.01, size=crystal.xyz.shape))
-    way = list(settle(CHIK, shaken, force=0.005, max_steps=300))
-    assert way[-1].largest_force < 0.005 < way[-2].largest_force
-    assert way[-1].energy_ev < way[0].energy_ev - 1.0
-    assert jn.EnergyModel.load("chik").predict(way[-1].crystal).energy_ev == pytest.approx(way[-1].energy_ev, abs=24e-5)
-    with pytest.raises(ParameterError, match="force is 0"):
-        next(settle(CHIK, crystal, force=0.0))

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Int
 
-from ..errors import ParameterError
+from ...errors import ParameterError
 from .network import Network
 
 MOST = 12

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .._digest import digest
-from ..crystal import Crystal
-from ..errors import ParameterError
-from ..typing import Array
-from .ensemble import Ensemble
-from .restart import read_state, write_state
-from .simulation import Frame, simulate, start
+from ..._digest import digest
+from ...crystal import Crystal
+from ...errors import ParameterError
+from ...typing import Array
+from ..ensemble import Ensemble
+from ..restart import read_state, write_state
+from ..simulation import Frame, simulate, start
 
 SKIN = 1.6
 # u of 1 Å³ at 1 g/cm³

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..crystal import Crystal, element_of
-from ..errors import ConventionError, ParameterError
-from ..graph import plan_neighbours
+from ...crystal import Crystal, element_of
+from ...errors import ConventionError, ParameterError
+from ...graph import plan_neighbours
 
 
 @dataclass(frozen=True, repr=False)
