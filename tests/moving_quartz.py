@@ -37,6 +37,5 @@ class Springs(EinsteinCrystal):
     def of(cls, cell: Supercell, spring: float = 4.0, stiffness: float = 300.0, **changes):
         """Equal springs, in eV/Å², for all atoms of a supercell."""
         springs = np.full(cell.crystal.n_sites, spring)
-        return cls(
-            places=np.asarray(cell.crystal.xyz), springs=springs, vectors=cell.vectors, stiffness=stiffness, **changes
-        )
+        given = {"name": "springs", "springs": springs, "stiffness": stiffness} | changes
+        return cls(places=np.asarray(cell.crystal.xyz), vectors=cell.vectors, **given)
